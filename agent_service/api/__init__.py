@@ -1,0 +1,1 @@
+"""The HTTP edge: routers, authentication, problem+json errors and the pages for a person."""

@@ -1,0 +1,67 @@
+"""The application: its routes, what surrounds every request, and the services behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from starlette.middleware import Middleware
+
+from agent_service import __version__
+from agent_service.api import pages, problems
+from agent_service.api.documentation import TAGS, AgentApi, operation_id
+from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders
+from agent_service.api.routes import agents, events, health, tasks, workflows
+from agent_service.api.services import Services
+from agent_service.settings import Settings
+
+UNTRACED = "/healthz$,/readyz$,/tasks/[^/]+/events$"
+"""Probes would drown the rest, and a span of an event stream would stay open for as long as its task runs."""
+
+
+def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
+    """Return the application; its services start and stop with its lifespan.
+
+    Args:
+        settings: The settings.
+        services: The services, where they were built before; else they are built here.
+
+    Raises:
+        RedisUnavailableError: The settings do not say where Redis is.
+        AgentDefinitionError: An agent, or a module that should hold some, cannot be used.
+    """
+    services = services or Services.build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.committer.start()
+        yield
+        await services.close()
+
+    app = AgentApi(
+        title="Agent service",
+        version=__version__,
+        summary="Run AI agents in the background and see what they do.",
+        openapi_url=None,  # served by `pages`, where it is a route with a name in the metrics
+        docs_url=None,  # the usual page fetches scripts from a third party
+        redoc_url=None,
+        openapi_tags=TAGS,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(RequestMetrics, metrics=services.metrics),
+            Middleware(SecurityHeaders),
+            Middleware(BodyLimit, limit=settings.max_body_bytes),
+        ],
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    problems.install(app)
+    routed = (tasks.router, events.router, agents.router, workflows.router, health.router, health.keyed_router)
+    for router in (*routed, pages.router):
+        app.include_router(router)
+    FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls=UNTRACED)
+    return app

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from agent_service.cli.app import main
+
+__all__ = ["main"]

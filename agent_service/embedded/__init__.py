@@ -1,0 +1,1 @@
+"""The embedded form: Valkey, the API and the workers as child processes on one machine, without Docker."""

@@ -1,0 +1,1 @@
+"""Tasks: submit, read, cancel, retry. The only room that knows RQ."""

@@ -1,0 +1,61 @@
+"""The queue server as the rest of this room uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+
+from agent_service.tasks import keys
+from agent_service.tasks.errors import TaskNotFoundError
+from agent_service.tasks.jobs import SERIALIZER, TaskJob
+
+
+class Broker:
+    """Queues and jobs of one Redis server.
+
+    Attributes:
+        redis: The client; RQ needs one that returns bytes.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._queues: dict[str, Queue] = {}
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue of that name; it exists as soon as something is put into it."""
+        if name not in self._queues:
+            self._queues[name] = Queue(name, connection=self.redis, job_class=TaskJob, serializer=SERIALIZER)
+        return self._queues[name]
+
+    def fetch(self, task_id: str) -> Job:
+        """Return the job of a task.
+
+        Raises:
+            TaskNotFoundError: There is none of that id.
+        """
+        try:
+            return TaskJob.fetch(task_id, connection=self.redis, serializer=SERIALIZER)
+        except (NoSuchJobError, ValueError):  # ValueError: characters that no job id has
+            raise TaskNotFoundError(task_id) from None
+
+    def fetch_many(self, task_ids: Iterable[str]) -> list[Job | None]:
+        """Return the jobs of several tasks in one round trip, None where there is none."""
+        return list(TaskJob.fetch_many(task_ids, connection=self.redis, serializer=SERIALIZER))
+
+    def statuses(self, task_ids: Iterable[str]) -> list[str | None]:
+        """Return RQ's status of several tasks in one round trip, None where there is no such task."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.hget(Job.key_for(task_id), "status")
+        return [raw.decode() if raw else None for raw in pipeline.execute()]
+
+
+def index(pipeline: Pipeline, task_id: str, agent: str) -> None:
+    """Enter a task into the lists that `GET /tasks` pages through."""
+    pipeline.zadd(keys.ALL_TASKS, {task_id: 0})
+    pipeline.zadd(keys.tasks_of(agent), {task_id: 0})

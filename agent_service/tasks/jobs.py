@@ -1,0 +1,160 @@
+"""A task as RQ keeps it: the job, what its `meta` holds, and how both read as a `Task`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, Field
+from redis.client import Pipeline
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from agent_service.tasks.callbacks import CallbackCaller
+from agent_service.tasks.models import Progress, Task, TaskError, TaskStatus
+
+TASK_FUNCTION = "agent_service.worker.entry.run_task"
+"""What RQ calls for every task; no other function of a queue is ever run by our workers."""
+STOP_FIELD = "stop_requested"
+"""A field of the job's hash beside RQ's own: somebody asked to stop the task, so it is not tried again."""
+
+SERIALIZER = JSONSerializer
+"""JSON, not pickle: whoever can write to Redis must not be able to run code here."""
+PROGRESS_FIELD = "progress"
+"""A field of the job's hash beside RQ's own: the last progress that the agent reported."""
+
+
+class TaskMeta(BaseModel):
+    """What the job's `meta` holds.
+
+    Attributes:
+        traceparent: W3C context of the PRODUCER span, under which every attempt runs.
+        first_process: W3C context of the first attempt's span, to which later ones are linked.
+        attempts: Runs that have started.
+        retries: Retries granted at submission, restored by a retry by hand.
+    """
+
+    agent: str
+    agent_version: str = "1"
+    submitted_at: AwareDatetime
+    submitted_by: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    first_process: str | None = None
+    attempts: int = 0
+    retries: int = 0
+    workflow_id: str | None = None
+    parent_task_id: str | None = None
+    callback_url: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    error: TaskError | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The 32 hexadecimal digits of the trace, from `traceparent`."""
+        return self.traceparent.split("-")[1] if self.traceparent else None
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as RQ's serializer takes it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class TaskJob(Job):
+    """RQ's job, but for two things: the callback, since RQ's webhook sender follows redirects to anywhere, and `retry`.
+
+    Attributes:
+        callbacks: What calls callback URLs; None in processes that end no tasks.
+    """
+
+    callbacks: ClassVar[CallbackCaller | None] = None
+
+    def retry(self, queue: Queue, pipeline: Pipeline) -> None:
+        """Put the task into its queue again, now or later, as RQ does it but in the caller's transaction alone.
+
+        RQ writes the status `scheduled` ahead of the transaction; a worker that dies in between leaves a task that no
+        registry holds and no cleaning finds.
+        """
+        wait = self.get_retry_interval()
+        self.retries_left = (self.retries_left or 1) - 1
+        if wait:
+            queue.schedule_job(self, datetime.now(UTC) + timedelta(seconds=wait), pipeline=pipeline)
+        else:
+            queue._enqueue_job(self, pipeline=pipeline, at_front=self.enqueue_at_front_on_retry)  # noqa: SLF001
+
+    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
+        """Call the task's callback URL, if it has one; the end of the task never waits for it."""
+        del exc_string  # a stack trace is for the owner of the service, not for the receiver of a callback
+        meta = read_meta(self)
+        if meta.callback_url and self.callbacks:
+            payload = {
+                "task_id": self.id,
+                "agent": meta.agent,
+                "status": str(JobStatus(status).value),
+                "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+                "error": meta.error.model_dump(include={"type", "message"}) if meta.error else None,
+                "metadata": meta.metadata,
+            }
+            self.callbacks.call(meta.callback_url, payload)
+
+
+def read_meta(job: Job) -> TaskMeta:
+    """Return the job's meta; a job that somebody else enqueued reads as one of agent `unknown`."""
+    if "agent" not in job.meta:
+        return TaskMeta(agent="unknown", submitted_at=job.created_at)
+    return TaskMeta.model_validate(job.meta)
+
+
+def task_status(status: JobStatus | str | None) -> TaskStatus:
+    """Return RQ's status in our words: what waits for a slot or is on its way to the queue is deferred."""
+    value = status.value if isinstance(status, JobStatus) else status
+    try:
+        return TaskStatus(value or "")
+    except ValueError:
+        return TaskStatus.DEFERRED
+
+
+def to_task(job: Job, *, result: Result | None = None, progress: Progress | None = None, whole: bool = True) -> Task:
+    """Return the job as a `Task`.
+
+    Args:
+        job: The job as fetched.
+        result: Its latest result, where it has one.
+        progress: What the agent last reported.
+        whole: Whether input, result and stack trace are wanted; a list goes without.
+    """
+    meta = read_meta(job)
+    status = task_status(job.get_status(refresh=False))
+    error = meta.error if status in {TaskStatus.FAILED, TaskStatus.STOPPED} else None
+    if error and not whole:
+        error = error.model_copy(update={"stack_trace": None})
+    return Task(
+        id=job.id,
+        agent=meta.agent,
+        status=status,
+        queue=job.origin,
+        trace_id=meta.trace_id,
+        workflow_id=meta.workflow_id,
+        parent_task_id=meta.parent_task_id,
+        attempts=meta.attempts,
+        retries_left=job.retries_left or 0,
+        submitted_at=meta.submitted_at,
+        submitted_by=meta.submitted_by,
+        started_at=_aware(job.started_at),
+        ended_at=_aware(job.ended_at) if status.is_final else None,
+        worker=job.worker_name or None,
+        metadata=meta.metadata,
+        progress=progress,
+        input=job.kwargs.get("payload") if whole else None,
+        result=result.return_value if whole and result and status is TaskStatus.FINISHED else None,
+        error=error,
+        links={"self": f"/tasks/{job.id}", "events": f"/tasks/{job.id}/events"},
+    )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """Return the moment, once more checked to carry its time zone, as RQ's do."""
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(f"RQ gave a time without a zone: {moment!r}")
+    return moment

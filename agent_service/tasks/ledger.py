@@ -1,0 +1,336 @@
+"""The books of running tasks: pop one, start it, and write down how it ended.
+
+Both halves of a worker use it: the child for the tasks that it runs, the supervisor for those that a dead child left.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, WatchError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq import Queue, get_current_job
+from rq.exceptions import DequeueTimeout, DeserializationError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.worker import WorkerStatus
+
+from agent_service.tasks.broker import Broker
+from agent_service.tasks.control import release_dependents
+from agent_service.tasks.errors import TaskNotFoundError
+from agent_service.tasks.jobs import SERIALIZER, STOP_FIELD, TASK_FUNCTION, TaskMeta, read_meta, task_status
+from agent_service.tasks.journal import Journal
+from agent_service.tasks.models import TaskError, TaskStatus
+from agent_service.tasks.rq_worker import RqWorker, is_unsettled
+from agent_service.telemetry.contract import Outcome
+
+logger = logging.getLogger(__name__)
+
+PERSIST_SECONDS = 60.0
+"""How long the end of a task is kept in hand while Redis is away, before its worker gives it up."""
+
+
+@dataclass(slots=True)
+class PoppedTask:
+    """A task that was taken from its queue and is not started yet.
+
+    Attributes:
+        agent: The agent's name, or None for a job that is none of ours.
+        payload: The agent's input as it was checked at submission.
+        timeout: Longest run in seconds.
+        ready_at: When it became ready to be started.
+    """
+
+    job: Job
+    meta: TaskMeta
+    agent: str | None
+    payload: dict[str, Any]
+    timeout: int
+    ready_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.job.id
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        return self.job.origin
+
+    @classmethod
+    def of(cls, job: Job) -> PoppedTask:
+        """Return the task of a job."""
+        agent, payload = _call_of(job)
+        return cls(
+            job=job,
+            meta=read_meta(job),
+            agent=agent,
+            payload=payload,
+            timeout=int(job.timeout or Queue.DEFAULT_TIMEOUT),
+            ready_at=job.enqueued_at or job.created_at,
+        )
+
+    def save_meta(self) -> None:
+        """Write what is known of the task into its job.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        self.job.meta = self.meta.dump()
+        self.job.save_meta()
+
+
+@dataclass(slots=True)
+class StartedTask:
+    """A task that runs, as the books know it."""
+
+    job: Job
+    meta: TaskMeta
+    execution: Execution
+
+    @property
+    def execution_id(self) -> str:
+        """RQ's id of this run."""
+        return self.execution.id
+
+
+class Ledger:
+    """Moves tasks from queued to started to their end, by RQ's own methods."""
+
+    def __init__(self, worker: RqWorker, journal: Journal) -> None:
+        self._worker = worker
+        self._journal = journal
+        self._broker = Broker(worker.connection)
+        self._queue = worker.queues[0]
+        self._failing = threading.Lock()
+        self._busy = False
+
+    def pop(self, timeout: int | None) -> PoppedTask | None:
+        """Take the next task from the queue.
+
+        Args:
+            timeout: Longest wait in whole seconds, at least 1; None looks once.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        try:
+            popped = self._queue.dequeue_any(
+                [self._queue], timeout, connection=self._broker.redis, job_class=self._worker.job_class,
+                serializer=SERIALIZER,
+            )  # fmt: skip
+        except DequeueTimeout:
+            return None
+        if popped is None:
+            return None
+        return PoppedTask.of(popped[0])
+
+    def start(self, popped: PoppedTask) -> StartedTask | None:
+        """Write down that a task runs, or return None when it was canceled or expired in the meantime.
+
+        One transaction makes the execution, the state of the task and of the worker, and ends the task's stay in the
+        intermediate queue, so that at any moment exactly one place knows of it.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        job, worker = popped.job, self._worker
+        with worker.connection.pipeline() as pipeline:
+            while True:
+                try:
+                    pipeline.watch(job.key)
+                    status, stop = pipeline.hmget(job.key, "status", STOP_FIELD)
+                    if status != JobStatus.QUEUED.value.encode() or stop:
+                        self._turn_away(job, stopped=bool(stop))
+                        return None
+                    popped.meta.attempts += 1
+                    pipeline.multi()
+                    execution = Execution.create(job, worker.ttl, pipeline=pipeline, worker_name=worker.name)
+                    worker.set_state(WorkerStatus.BUSY, pipeline=pipeline)
+                    job.prepare_for_execution(worker.name, pipeline=pipeline)
+                    job.meta = popped.meta.dump()
+                    pipeline.hset(job.key, "meta", SERIALIZER.dumps(job.meta))
+                    pipeline.persist(job.key)
+                    pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
+                    self._journal.add_status(
+                        pipeline, job.id, TaskStatus.STARTED, attempt=popped.meta.attempts, worker=worker.name
+                    )
+                    pipeline.execute()
+                except WatchError:
+                    popped.meta.attempts -= 1
+                    continue
+                self._busy = True
+                return StartedTask(job, popped.meta, execution)
+
+    def _turn_away(self, job: Job, *, stopped: bool) -> None:
+        """Drop an id that is not to be started: canceled, expired, started by another, or stopped between two runs."""
+        self._broker.redis.lrem(self._queue.intermediate_queue_key, 1, job.id)
+        if stopped and task_status(job.get_status()) is TaskStatus.QUEUED:
+            job.cancel()
+            release_dependents(self._broker, job)
+            self._tell(job.id, TaskStatus.CANCELED)
+
+    def rest(self) -> None:
+        """Write down that the worker is idle, if it was busy before."""
+        if self._busy:
+            self._worker.set_state(WorkerStatus.IDLE)
+            self._busy = False
+
+    def finish(self, started: StartedTask, result: dict[str, Any]) -> None:
+        """Write down a task's result.
+
+        Raises:
+            RedisError: Redis stayed away for a minute; the task will be taken for abandoned.
+        """
+        job = started.job
+        job.ended_at = datetime.now(UTC)
+        job._result = result  # noqa: SLF001 - what RQ's `_finalize_success` sets before it calls this
+        job._status = JobStatus.FINISHED  # noqa: SLF001
+
+        def write() -> None:
+            self._worker.handle_job_success(job, self._queue, self._queue.started_job_registry, started.execution)
+
+        self._persist(started, write)
+        self._tell(job.id, TaskStatus.FINISHED)
+        job.send_webhooks(JobStatus.FINISHED)
+
+    def fail(self, started: StartedTask, error: TaskError, outcome: Outcome) -> Outcome:
+        """Write down that a run failed, and put the task into its queue again where it has retries left.
+
+        Args:
+            started: The task.
+            error: Why.
+            outcome: Failure, timeout, crash, or canceled for a task that was asked to stop.
+
+        Returns:
+            `outcome`, or retry, or canceled when somebody asked to stop the task in the meantime.
+
+        Raises:
+            RedisError: Redis stayed away for a minute; the task will be taken for abandoned.
+        """
+        job = started.job
+        job.ended_at = datetime.now(UTC)
+        started.meta.error = error
+        job.meta = started.meta.dump()
+        decided: list[Outcome] = []
+
+        def write() -> None:
+            # RQ marks one stopped task at a time, in a field of the worker.
+            with self._failing:
+                decided[:] = [self._write_failure(started, error, outcome)]
+
+        self._persist(started, write)
+        return decided[0] if decided else outcome
+
+    def _write_failure(self, started: StartedTask, error: TaskError, outcome: Outcome) -> Outcome:
+        job = started.job
+        stopped = outcome is Outcome.CANCELED or bool(self._broker.redis.hexists(job.key, STOP_FIELD))
+        self._broker.redis.hset(job.key, "meta", SERIALIZER.dumps(job.meta))
+        self._worker._stopped_job_id = job.id if stopped else None  # noqa: SLF001 - how RQ's commands mark it
+        retry = job.should_retry and not stopped
+        self._worker.handle_job_failure(
+            job,
+            queue=self._queue,
+            started_job_registry=self._queue.started_job_registry,
+            exc_string=error.stack_trace or f"{error.type}: {error.message}",
+            execution=started.execution,
+        )
+        if is_unsettled(self._broker.redis, job.origin, started.execution):
+            raise RedisConnectionError("the end of the task was not written")  # RQ logs that and goes on
+        if stopped:
+            release_dependents(self._broker, job)
+        status = task_status(job.get_status(refresh=False)) if retry else TaskStatus.FAILED
+        self._tell(job.id, TaskStatus.STOPPED if stopped else status, error=error.message)
+        if stopped:
+            return Outcome.CANCELED
+        return Outcome.RETRY if retry else outcome
+
+    def settle(
+        self, task_id: str, execution_id: str, error: TaskError, outcome: Outcome
+    ) -> tuple[Outcome, TaskMeta] | None:
+        """Fail a task that a dead child left, unless the child had written down its end already.
+
+        Returns:
+            How it ended, and its meta; None when the task is gone.
+
+        Raises:
+            RedisError: Redis stayed away for a minute.
+        """
+        try:
+            job = self._broker.fetch(task_id)
+        except TaskNotFoundError:
+            return None
+        meta = read_meta(job)
+        execution = Execution(execution_id, task_id, self._broker.redis, worker_name=self._worker.name)
+        if is_unsettled(self._broker.redis, job.origin, execution):
+            return self.fail(StartedTask(job, meta, execution), error, outcome), meta
+        return _outcome_of(task_status(job.get_status(refresh=False))), meta
+
+    def _persist(self, started: StartedTask, write: Callable[[], None]) -> None:
+        """Write, and again while Redis is away, but never a second time what was written."""
+        deadline = time.monotonic() + PERSIST_SECONDS
+        wait = 0.05
+        while True:
+            try:
+                return write()
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("the end of task %s is not written yet: %s", started.job.id, error)
+            time.sleep(wait)
+            wait = min(2 * wait, 2.0)
+            if self._is_written(started):
+                return None
+
+    def _is_written(self, started: StartedTask) -> bool:
+        try:
+            return not is_unsettled(self._broker.redis, started.job.origin, started.execution)
+        except RedisError:
+            return False
+
+    def _tell(self, task_id: str, status: TaskStatus, **data: Any) -> None:
+        """Add the new status to the task's journal; the books are written, so a failure here is only told."""
+        try:
+            pipeline = self._broker.redis.pipeline(transaction=False)
+            self._journal.add_status(pipeline, task_id, status, **data)
+            pipeline.execute()
+        except RedisError as error:
+            logger.warning("the journal of task %s lacks its status %s: %s", task_id, status, error)
+
+
+def current_task() -> PoppedTask:
+    """Return the task that a stock RQ worker runs in this process.
+
+    Raises:
+        LookupError: It runs none.
+    """
+    job = get_current_job()
+    if job is None:
+        raise LookupError("no RQ job runs in this process")
+    return PoppedTask.of(job)
+
+
+def _call_of(job: Job) -> tuple[str | None, dict[str, Any]]:
+    """Return the agent and its input, or no agent for a job that is none of ours."""
+    try:
+        if job.func_name != TASK_FUNCTION:
+            return None, {}
+        return job.kwargs["agent"], job.kwargs["payload"]
+    except (DeserializationError, KeyError):
+        return None, {}
+
+
+def _outcome_of(status: TaskStatus) -> Outcome:
+    return {
+        TaskStatus.FINISHED: Outcome.SUCCESS,
+        TaskStatus.FAILED: Outcome.FAILURE,
+        TaskStatus.STOPPED: Outcome.CANCELED,
+    }.get(status, Outcome.RETRY)

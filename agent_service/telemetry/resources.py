@@ -1,0 +1,242 @@
+"""What an agent's code uses: processor time, storage traffic, and the peak of the process's memory while it ran."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+_HAS_PROC = Path("/proc/thread-self/io").exists() and os.access("/proc/self/clear_refs", os.W_OK)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceUse:
+    """What was used.
+
+    Attributes:
+        cpu_seconds: Processor time.
+        read_bytes: Fetched from storage; what the page cache held is not counted.
+        write_bytes: Sent to storage.
+        peak_memory_bytes: Highest resident memory of the process in that time, all of its tasks together.
+    """
+
+    cpu_seconds: float
+    read_bytes: int
+    write_bytes: int
+    peak_memory_bytes: int
+
+
+class _Peaks:
+    """The high-water mark of the process's memory, for several overlapping stretches of time.
+
+    The kernel keeps one mark and can be told to start it anew; before that, what it says is noted for every stretch
+    that is open.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, int] = {}
+
+    def open(self, stretch: int) -> None:
+        with self._lock:
+            mark = _high_water_mark()
+            for other, peak in self._open.items():
+                self._open[other] = max(peak, mark)
+            self._open[stretch] = 0
+            _reset_high_water_mark()
+
+    def close(self, stretch: int) -> int:
+        with self._lock:
+            return max(self._open.pop(stretch, 0), _high_water_mark())
+
+
+_peaks = _Peaks()
+
+
+class ResourceMeter:
+    """Measures one stretch of work.
+
+    A sync agent runs on one thread from `start` to `stop`. An async one shares its thread with others, so only the
+    steps of its coroutines are counted: see `MeteredCoroutine`.
+    """
+
+    def __init__(self, *, by_steps: bool = False) -> None:
+        """Make a meter.
+
+        Args:
+            by_steps: Count only what happens inside `step_begins` and `step_ends`.
+        """
+        self._by_steps = by_steps
+        self._cpu = 0.0
+        self._read = self._written = 0
+        self._began: tuple[float, int, int] | None = None
+
+    def start(self) -> None:
+        """Begin; call it on the thread that does the work."""
+        _peaks.open(id(self))
+        if not self._by_steps:
+            self.step_begins()
+
+    def stop(self) -> ResourceUse:
+        """End, on the same thread where not `by_steps`, and return what was used."""
+        if not self._by_steps:
+            self.step_ends()
+        return ResourceUse(self._cpu, self._read, self._written, _peaks.close(id(self)))
+
+    def step_begins(self) -> None:
+        """Count from here, on this thread."""
+        self._began = (time.thread_time(), *_thread_io())
+
+    def step_ends(self) -> None:
+        """Count up to here."""
+        if self._began is None:
+            return
+        cpu, read, written = self._began
+        self._began = None
+        read_now, written_now = _thread_io()
+        self._cpu += time.thread_time() - cpu
+        self._read += max(0, read_now - read)
+        self._written += max(0, written_now - written)
+
+
+current_meter: ContextVar[ResourceMeter | None] = ContextVar("current_meter", default=None)
+
+
+class MeteredCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine whose every step is counted by a meter."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], meter: ResourceMeter) -> None:
+        self._coroutine = coroutine
+        self._meter = meter
+
+    def send(self, value: Any) -> Any:
+        """Run one step."""
+        self._meter.step_begins()
+        try:
+            return self._coroutine.send(value)
+        finally:
+            self._meter.step_ends()
+
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+    ) -> Any:
+        """Run one step that begins with an exception."""
+        del val, tb
+        self._meter.step_begins()
+        try:
+            return self._coroutine.throw(typ)
+        finally:
+            self._meter.step_ends()
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                yielded = self.throw(error) if error is not None else self.send(value)
+            except StopIteration as stop:
+                return stop.value
+            error = None
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                self.close()
+                raise
+            except BaseException as thrown:  # noqa: BLE001 - it belongs to the coroutine inside
+                error = thrown
+
+
+def meter_task_factory(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    """Make a task whose steps count for the meter of the task that made it, for `loop.set_task_factory`."""
+    meter = current_meter.get()
+    if meter is not None and isinstance(coroutine, Coroutine) and not isinstance(coroutine, MeteredCoroutine):
+        coroutine = MeteredCoroutine(coroutine, meter)
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+class ProcessTree:
+    """The processes of a worker, as the kernel sees them."""
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        self._pids = pids
+        self._known: dict[int, psutil.Process] = {}
+
+    def cpu_ratio(self) -> float:
+        """Return the processor time since the last call over the time that passed; 1 is one core."""
+        return sum(_or_zero(lambda process=process: process.cpu_percent() / 100) for process in self._processes())
+
+    def memory_bytes(self) -> float:
+        """Return the resident memory of all of them."""
+        return sum(_or_zero(lambda process=process: float(process.memory_info().rss)) for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        pids = list(self._pids())
+        for pid in pids:
+            if pid not in self._known:
+                try:
+                    self._known[pid] = psutil.Process(pid)
+                except psutil.NoSuchProcess:
+                    continue
+        self._known = {pid: process for pid, process in self._known.items() if pid in pids}
+        return list(self._known.values())
+
+
+def _or_zero(read: Callable[[], float]) -> float:
+    """Return what `read` reads, or 0 for a process that is gone."""
+    try:
+        return read()
+    except psutil.Error:
+        return 0.0
+
+
+_thread_files = threading.local()
+
+
+def _thread_io() -> tuple[int, int]:
+    """Return the bytes that this thread has read from and written to storage.
+
+    Source: proc(5), /proc/pid/io, read_bytes and write_bytes.
+    """
+    if not _HAS_PROC:
+        return 0, 0
+    descriptor = getattr(_thread_files, "descriptor", None)
+    if descriptor is None:
+        descriptor = _thread_files.descriptor = os.open("/proc/thread-self/io", os.O_RDONLY | os.O_CLOEXEC)
+    fields = os.pread(descriptor, 256, 0).split()
+    return int(fields[9]), int(fields[11])
+
+
+def _high_water_mark() -> int:
+    """Return the highest resident memory of the process since the mark was last started anew, in bytes."""
+    if _HAS_PROC:
+        status = Path("/proc/self/status").read_bytes()
+        start = status.index(b"VmHWM:") + 6
+        return int(status[start : status.index(b"kB", start)]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _reset_high_water_mark() -> None:
+    """Start the mark anew; source: proc(5), /proc/pid/clear_refs, value 5."""
+    if _HAS_PROC:
+        Path("/proc/self/clear_refs").write_text("5")
