@@ -100,7 +100,7 @@ class Done(BaseModel):
     attempt: int = Field(ge=1, description="In which run, from 1.")
 
 
-@agent("fault-sleep", timeout=660, version="1", owner=_OWNER)
+@agent("fault-sleep", timeout=660, owner=_OWNER)
 async def sleep(request: Duration, context: Context) -> Done:
     """Waits without holding a thread, and reports progress every second."""
     steps = max(1, math.ceil(request.seconds))
@@ -110,20 +110,20 @@ async def sleep(request: Duration, context: Context) -> Done:
     return Done(detail=f"slept {request.seconds:g} s", attempt=context.attempt)
 
 
-@agent("fault-block", timeout=660, version="1", owner=_OWNER)
+@agent("fault-block", timeout=660, owner=_OWNER)
 def block(request: Duration, context: Context) -> Done:
     """Holds its thread without looking at cancellation."""
     time.sleep(request.seconds)
     return Done(detail=f"blocked for {request.seconds:g} s", attempt=context.attempt)
 
 
-@agent("fault-fail", version="1", owner=_OWNER)
+@agent("fault-fail", owner=_OWNER)
 def fail(request: Failure) -> Done:
     """Fails every time."""
     raise RuntimeError(request.message)
 
 
-@agent("fault-fail-times", retries=RetryPolicy(attempts=6, base=timedelta(0), jitter=0), version="1", owner=_OWNER)
+@agent("fault-fail-times", retries=RetryPolicy(attempts=6, base=timedelta(0), jitter=0), owner=_OWNER)
 def fail_times(request: FailureCount, context: Context) -> Done:
     """Fails in its first runs and then succeeds; it is tried again at once, five times."""
     if context.attempt <= request.times:
@@ -131,7 +131,7 @@ def fail_times(request: FailureCount, context: Context) -> Done:
     return Done(detail=f"succeeded after {request.times} failures", attempt=context.attempt)
 
 
-@agent("fault-burn-cpu", timeout=660, version="1", owner=_OWNER)
+@agent("fault-burn-cpu", timeout=660, owner=_OWNER)
 def burn_cpu(request: Duration, context: Context) -> Done:
     """Uses one core for a while of CPU time, and can be canceled."""
     end = time.thread_time() + request.seconds
@@ -147,7 +147,7 @@ def _spin(seconds: float) -> None:
         pass
 
 
-@agent("fault-hold-memory", timeout=660, version="1", owner=_OWNER)
+@agent("fault-hold-memory", timeout=660, owner=_OWNER)
 def hold_memory(request: Memory, context: Context) -> Done:
     """Holds memory that is really resident."""
     held = bytearray(request.megabytes * _MEBIBYTE)
@@ -159,7 +159,7 @@ def hold_memory(request: Memory, context: Context) -> Done:
     return Done(detail=f"held {len(held) // _MEBIBYTE} MiB", attempt=context.attempt)
 
 
-@agent("fault-write-disk", timeout=660, version="1", owner=_OWNER)
+@agent("fault-write-disk", timeout=660, owner=_OWNER)
 def write_disk(request: DiskWrite, context: Context) -> Done:
     """Writes a temporary file to the disk and removes it."""
     chunk = os.urandom(_MEBIBYTE)
@@ -185,7 +185,7 @@ def crash(request: Crash, context: Context) -> Done:
     return Done(detail=f"survived {request.signal}", attempt=context.attempt)
 
 
-@agent("fault-log", timeout=660, version="1", owner=_OWNER)
+@agent("fault-log", timeout=660, owner=_OWNER)
 def log(request: LogLines, context: Context) -> Done:
     """Writes lines to the log."""
     level = logging.getLevelNamesMapping()[request.level]
@@ -194,7 +194,7 @@ def log(request: LogLines, context: Context) -> Done:
     return Done(detail=f"logged {request.times} lines", attempt=context.attempt)
 
 
-@agent("fault-busy-loop", timeout=10, version="1", owner=_OWNER)
+@agent("fault-busy-loop", timeout=10, owner=_OWNER)
 def busy_loop(request: Duration, context: Context) -> Done:
     """Spins, deaf to cancellation and to every exception raised into it; only a hard timeout ends it early."""
     end = time.monotonic() + request.seconds

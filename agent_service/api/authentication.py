@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Depends, Request
 from starlette.datastructures import Headers
 
 from agent_service.api import problems
@@ -42,23 +41,6 @@ class ApiKeys:
         return owner
 
 
-class KeyedRoute(APIRoute):
-    """A route that needs a key.
-
-    The key is looked at before the body is read, so a stranger cannot make the service parse anything.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler with the check in front of it."""
-        handle = super().get_route_handler()
-
-        async def authenticated(request: Request) -> Response:
-            request.state.caller = _authenticate(request)
-            return await handle(request)
-
-        return authenticated
-
-
 async def caller(request: Request) -> str:
     """Return the name of the key that the request came with."""
     name: str = request.state.caller
@@ -68,7 +50,12 @@ async def caller(request: Request) -> str:
 Caller = Annotated[str, Depends(caller)]
 
 
-def _authenticate(request: Request) -> str:
+def authenticate(request: Request) -> str:
+    """Return the name of the key that a request carries.
+
+    Raises:
+        ProblemError: It carries none, or one that is not valid.
+    """
     keys: ApiKeys = request.app.state.services.keys
     key = _key_in(request.headers)
     owner = keys.owner_of(key.encode("latin-1")) if key else None  # latin-1 gives back the very bytes that were sent

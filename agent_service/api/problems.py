@@ -229,7 +229,6 @@ _KIND_OF_ERROR: Final[Mapping[type[Exception], ProblemKind]] = {
     RequestValidationError: INVALID_REQUEST,
 }
 _KIND_OF_STATUS: Final[Mapping[int, ProblemKind]] = {
-    400: INVALID_REQUEST,  # FastAPI's answer to a body that is not even text
     404: NOT_FOUND,
     405: METHOD_NOT_ALLOWED,
 }
@@ -378,8 +377,6 @@ def _field_errors(error: Exception, place: Sequence[str | int]) -> list[FieldErr
 def _request_fault(fault: Mapping[str, Any]) -> FieldError:
     """Return one of FastAPI's findings; its location starts with the part of the request."""
     part, *location = fault["loc"]
-    if fault["type"] == "json_invalid":
-        return FieldError(pointer="#", detail=f"not JSON at character {location[0]}: {fault['ctx']['error']}")
     if part == "body":
         return FieldError(pointer=pointer(location), detail=fault["msg"])
     return FieldError(parameter=".".join(str(name) for name in location), detail=fault["msg"])

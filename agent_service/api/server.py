@@ -131,16 +131,16 @@ def _exposed(services: Services) -> Iterator[None]:
 
     gauges = QueueGauges(services.redis, services.agents, settings.worker_queues)
     services.metrics.add_collector(gauges.samples)
-    exposition = ExpositionServer(
-        settings.metrics_host,
-        settings.metrics_port,
-        services.metrics,
-        {"/sd/workers": workers, "/healthz": lambda: (200, JSON, b'{"status":"ok"}')},
-    )
+    routes = {"/sd/workers": workers, "/healthz": lambda: (200, JSON, b'{"status":"ok"}')}
+    host, port = settings.metrics_host, settings.metrics_port
     try:
-        exposition.start()
+        exposition = ExpositionServer(host, port, services.metrics, routes)
     except PortTakenError as error:
         raise StartupError(str(error)) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise StartupError(f"metrics cannot be served on {host}:{port}: {reason}; set METRICS_HOST") from error
+    exposition.start()
     try:
         yield
     finally:

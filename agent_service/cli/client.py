@@ -19,7 +19,7 @@ SILENCE_SECONDS = 60.0
 """An event stream says something every few seconds, so one that is silent for so long is broken."""
 
 
-class ProblemAnswer(CommandError):
+class RefusedError(CommandError):
     """The service refused; the message is the problem's title and detail.
 
     Attributes:
@@ -154,7 +154,7 @@ def parse_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any], st
             fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
 
 
-def _problem(response: httpx.Response) -> ProblemAnswer:
+def _problem(response: httpx.Response) -> RefusedError:
     try:
         problem = response.json()
         message = f"{problem['title']}: {problem['detail']}"
@@ -162,4 +162,4 @@ def _problem(response: httpx.Response) -> ProblemAnswer:
         message = f"{response.status_code} {response.reason_phrase}"
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         message += "; API_KEY in .env is what the command line sends"
-    return ProblemAnswer(message, response.status_code)
+    return RefusedError(message, response.status_code)

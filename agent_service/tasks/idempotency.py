@@ -8,9 +8,9 @@ written in the very transaction that puts the task into its queue, so neither ex
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
-import orjson
 from redis import Redis
 from redis.client import Pipeline
 
@@ -39,8 +39,8 @@ class IdempotencyKey:
     @classmethod
     def of(cls, owner: str, key: str, submission: Submission) -> IdempotencyKey:
         """Return the key for a body."""
-        body = orjson.dumps(submission.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
-        return cls(owner, key, hashlib.sha256(body).hexdigest())
+        body = json.dumps(submission.model_dump(mode="json"), sort_keys=True)  # integers of any size, unlike orjson
+        return cls(owner, key, hashlib.sha256(body.encode()).hexdigest())
 
     def begin(self, redis: Redis) -> str | None:
         """Return the id of the task that the key already stands for, or None and hold the key for this request.

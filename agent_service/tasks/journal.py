@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,7 +103,7 @@ class Journal:
         return [_event(entry) for entry in entries]
 
 
-async def follow(client: redis.asyncio.Redis, task_id: str, after: str = "0-0") -> AsyncIterator[TaskEvent | None]:
+async def follow(client: redis.asyncio.Redis, task_id: str, after: str = "0-0") -> AsyncGenerator[TaskEvent | None, None]:
     """Yield what happens to a task from `after` on, until it is final; None at each silence, to keep a line open.
 
     Raises:

@@ -133,6 +133,17 @@ class Ledger:
             return None
         return PoppedTask.of(popped[0])
 
+    def give_back(self, popped: PoppedTask) -> None:
+        """Put a task that was popped and is not to be started here back to the head of its queue.
+
+        Raises:
+            RedisError: Redis is away; the task stays in the intermediate queue, from which it is rescued.
+        """
+        with self._broker.redis.pipeline() as pipeline:
+            pipeline.lrem(self._queue.intermediate_queue_key, 1, popped.id)
+            pipeline.lpush(self._queue.key, popped.id)
+            pipeline.execute()
+
     def start(self, popped: PoppedTask) -> StartedTask | None:
         """Write down that a task runs, or return None when it was canceled or expired in the meantime.
 

@@ -1,7 +1,7 @@
 """Logs as one JSON object a line, in the fields of the Elastic Common Schema.
 
-Objects are nested (`{"log": {"level": "info"}}`), since Logstash finds `[event][id]` only so. Whatever is logged, a line
-comes out, and only one.
+Objects are nested (`{"log": {"level": "info"}}`), since Logstash finds `[event][id]` only so. Whatever is logged, a
+line comes out, and only one.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -183,11 +184,11 @@ class ProcessTree:
 
     def cpu_ratio(self) -> float:
         """Return the processor time since the last call over the time that passed; 1 is one core."""
-        return sum(_or_zero(lambda process=process: process.cpu_percent() / 100) for process in self._processes())
+        return sum(_or_zero(process.cpu_percent) for process in self._processes()) / 100
 
     def memory_bytes(self) -> float:
         """Return the resident memory of all of them."""
-        return sum(_or_zero(lambda process=process: float(process.memory_info().rss)) for process in self._processes())
+        return sum(_or_zero(partial(_resident_bytes, process)) for process in self._processes())
 
     def _processes(self) -> list[psutil.Process]:
         pids = list(self._pids())
@@ -199,6 +200,10 @@ class ProcessTree:
                     continue
         self._known = {pid: process for pid, process in self._known.items() if pid in pids}
         return list(self._known.values())
+
+
+def _resident_bytes(process: psutil.Process) -> float:
+    return float(process.memory_info().rss)
 
 
 def _or_zero(read: Callable[[], float]) -> float:

@@ -189,6 +189,9 @@ class Child:
             popped = self._ledger.pop(POP_SECONDS)
         if popped is None:
             return None
+        if self._suspended or self._draining:  # said while the child waited for a task
+            self._ledger.give_back(popped)
+            return None
         definition = self._agents[popped.agent] if popped.agent and popped.agent in self._agents else None
         attempt = Attempt.begin(popped, definition)
         started = self._ledger.start(popped)
@@ -337,6 +340,7 @@ class Child:
                 with self._gate:
                     self._suspended = suspended
                     self._gate.notify_all()
+                logger.info("child %s", "stops taking tasks" if suspended else "takes tasks again")
             case Drain():
                 with self._gate:
                     self._draining = True

@@ -85,7 +85,7 @@ class Measures:
         self.forget(task)
         told, trace_id = task.told, task.trace_id
         labels = {"agent": told.agent, "outcome": outcome.value}
-        self._metrics.count(contract.TASKS, queue=self._queue, **labels)
+        self._metrics.count(contract.TASKS, 1, queue=self._queue, **labels)
         self._metrics.observe(contract.TASK_DURATION, seconds, trace_id=trace_id, **labels)
         if outcome is not Outcome.RETRY:
             end_to_end = max(0.0, ended_at - told.submitted_at)

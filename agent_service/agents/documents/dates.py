@@ -69,7 +69,7 @@ def find_dates(text: str) -> list[Date]:
 
 
 def _iso(match: re.Match[str]) -> str | None:
-    if match["numeric"] and _is_ambiguous(match["numeric"], match["mark"]):
+    if match["mark"] and not _tells_day_from_month(match["numeric"], match["mark"]):
         return None
     try:
         value = parse(match[0], parserinfo=_INFO, default=_START, dayfirst=bool(match["mark"]))
@@ -80,8 +80,8 @@ def _iso(match: re.Match[str]) -> str | None:
     return value.isoformat() if ":" in match[0] else value.date().isoformat()
 
 
-def _is_ambiguous(text: str, mark: str | None) -> bool:
-    if mark is None or mark == ".":
-        return False
+def _tells_day_from_month(text: str, mark: str) -> bool:
     first, second, _ = map(int, text.split(mark))
-    return first != second and first <= 12 and second <= 12
+    if mark == ".":
+        return second <= 12
+    return first == second or max(first, second) > 12

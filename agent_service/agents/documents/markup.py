@@ -195,8 +195,8 @@ def _inline_text(children: Iterable[Token], reading: Reading) -> str:
 
 def _find_bare_urls(text: str, reading: Reading) -> None:
     for match in BARE_URL.finditer(text):
-        url = match[0].rstrip(".,;:!?*_]}'\"")
-        reading.link(url.rstrip(")") if "(" not in url else url)
+        closing = "" if "(" in match[0] else ")"
+        reading.link(match[0].rstrip(".,;:!?*_]}'\"" + closing))
 
 
 def _html_text(source: str, reading: Reading) -> str:

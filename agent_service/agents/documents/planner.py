@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from textwrap import shorten
 
 from agent_service.agents.context import Context
@@ -109,18 +110,24 @@ def _break_near(text: str, low: int, high: int) -> int:
 
 
 def _group(parts: list[Piece], longest: int, *, small: int, keep_levels: bool) -> list[list[Piece]]:
-    """Put neighbours together while one of the two is small and both fit; a chapter never joins the one before."""
+    """Put neighbours together while one of the two is small and both fit."""
     groups: list[list[Piece]] = []
     size = 0
-    for part in parts:
-        higher = keep_levels and bool(groups) and 0 < part.level < groups[-1][0].level
-        if groups and not higher and min(size, _size(part)) < small and size + _size(part) <= longest:
+    for part, following in zip_longest(parts, parts[1:]):
+        fits = bool(groups) and min(size, _size(part)) < small and size + _size(part) <= longest
+        leads = following is not None and following.level > part.level
+        if fits and (not keep_levels or _belongs(part, groups[-1][0], leads=leads, opening=size < small)):
             groups[-1].append(part)
             size += _size(part)
         else:
             groups.append([part])
             size = _size(part)
     return groups
+
+
+def _belongs(part: Piece, first: Piece, *, leads: bool, opening: bool) -> bool:
+    """Whether a section may join the group before: never a higher one, and one that leads others only their opening."""
+    return part.level >= first.level and (not leads or (opening and part.level > first.level))
 
 
 def _join(group: list[Piece]) -> Piece:

@@ -18,7 +18,8 @@ WORD = re.compile(rf"[{_HAN_AND_KANA}]|[^\W_{_HAN_AND_KANA}]{_LETTERS}*(?:[-'’
 _IDEOGRAPHIC_STOP = re.compile(r"[。！？][」』”）]?")
 _OPENERS = "\"'“‘«„([{*_¿¡"
 _CLOSERS = "\"'”’»)]}*_"
-_STOPS = (".", "!", "?", "…", "。", "！", "？")
+_STOPS = (".", "!", "?", "…")
+_IDEOGRAPHIC_STOPS = ("。", "！", "？")
 _TITLES = ("mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mme", "sra")
 _CITATIONS = (
     "no",
@@ -70,15 +71,14 @@ def sentences(text: str) -> list[str]:
 
 def _ends_sentence(token: str, following: str) -> bool:
     bare = token.rstrip(_CLOSERS)
-    if not bare.endswith(_STOPS):
-        return False
-    if bare[-1] != ".":
+    if bare.endswith(_IDEOGRAPHIC_STOPS):
         return True
     word = bare[:-1].lstrip(_OPENERS)
     # "3. Oktober", "J. Smith", "e.g. this": the dot belongs to the word.
-    if word.casefold() in _ABBREVIATIONS or (len(word) <= 2 and word.isdigit()) or (len(word) == 1 and word.isalpha()):
+    short = (len(word) <= 2 and word.isdigit()) or (len(word) == 1 and word.isalpha())
+    if bare.endswith(".") and (short or word.casefold() in _ABBREVIATIONS):
         return False
-    return not following.lstrip(_OPENERS)[:1].islower()
+    return bare.endswith(_STOPS) and not following.lstrip(_OPENERS)[:1].islower()
 
 
 def _cut(tokens: list[str]) -> Iterator[str]:

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from agent_service.agents import AgentDefinition
 from agent_service.api import problems
-from agent_service.api.authentication import KeyedRoute
 from agent_service.api.documentation import answers_problems
 from agent_service.api.problems import ProblemError
+from agent_service.api.routing import KeyedRoute
 from agent_service.api.services import ServicesDep
 
 router = APIRouter(tags=["agents"], route_class=KeyedRoute, responses=answers_problems(problems.UNAUTHORIZED))

@@ -15,9 +15,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
 from agent_service.api import problems
-from agent_service.api.authentication import KeyedRoute
 from agent_service.api.documentation import answers_problems
 from agent_service.api.routes.tasks import TaskId
+from agent_service.api.routing import KeyedRoute
 from agent_service.api.services import Services, ServicesDep
 from agent_service.tasks.connection import connect_async
 from agent_service.tasks.journal import follow

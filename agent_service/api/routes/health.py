@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from agent_service.api import problems
-from agent_service.api.authentication import KeyedRoute
 from agent_service.api.documentation import OPEN, answers_problems
+from agent_service.api.routing import KeyedRoute
 from agent_service.api.services import Services, ServicesDep
 from agent_service.tasks.models import WorkerRecord
 from agent_service.tasks.workers import live_workers

@@ -10,9 +10,10 @@ from fastapi.openapi.models import Example
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
 
 from agent_service.api import problems
-from agent_service.api.authentication import Caller, KeyedRoute
+from agent_service.api.authentication import Caller
 from agent_service.api.documentation import answers_problems
 from agent_service.api.problems import Problem, problem_of
+from agent_service.api.routing import KeyedRoute
 from agent_service.api.services import ServicesDep
 from agent_service.api.submitting import submit, submit_batch
 from agent_service.tasks.models import (
@@ -48,14 +49,19 @@ IdempotencyHeader = Annotated[
     ),
 ]
 
-_TEXT = "Valkey keeps the queue. Workers take tasks from it, run agents and keep what they found for a day."
+_SUMMARY = {
+    "agent": "summarizer",
+    "input": {
+        "section": {"text": "Valkey keeps the queue. Workers take tasks from it. Some run on other machines."},
+        "sentences": 1,
+    },
+}
 EXAMPLES = {
-    "summary": Example(summary="A text to summarize", value={"agent": "summarizer", "input": {"text": _TEXT}}),
+    "summary": Example(summary="A text to summarize", value=_SUMMARY),
     "options": Example(
         summary="With options",
         value={
-            "agent": "summarizer",
-            "input": {"text": _TEXT},
+            **_SUMMARY,
             "options": {
                 "priority": "high",
                 "delay_seconds": 30,
@@ -77,7 +83,7 @@ class Batch(BaseModel):
     tasks: list[SkipValidation[Submission]] = Field(
         min_length=1,
         max_length=BATCH_LIMIT,
-        examples=[[{"agent": "summarizer", "input": {"text": _TEXT}}]],
+        examples=[[_SUMMARY, _SUMMARY]],
     )
 
 

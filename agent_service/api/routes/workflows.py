@@ -9,9 +9,10 @@ from fastapi.openapi.models import Example
 from pydantic import BaseModel, JsonValue
 
 from agent_service.api import problems
-from agent_service.api.authentication import Caller, KeyedRoute
+from agent_service.api.authentication import Caller
 from agent_service.api.documentation import answers_problems
 from agent_service.api.problems import ProblemError, input_errors
+from agent_service.api.routing import KeyedRoute
 from agent_service.api.services import ServicesDep
 from agent_service.tasks.errors import InvalidInputError
 from agent_service.workflows import WorkflowRun

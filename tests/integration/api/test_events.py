@@ -112,19 +112,19 @@ def test_a_place_that_is_none_is_refused(live):
         assert response.json()["errors"][0]["parameter"] == "Last-Event-ID"
 
 
-def connections(redis_client):
-    """Return how many clients wait in a blocking read."""
-    return sum(client["cmd"] == "xread" for client in redis_client.client_list())
-
-
 def test_a_reader_that_goes_away_leaves_no_connection(live, redis_client):
+    def connections():
+        return {client["id"]: client["cmd"] for client in redis_client.client_list()}
+
+    def reading():
+        return [number for number, command in connections().items() if command == "xread"]
+
     task_id = live.submit()["id"]
-    before = len(redis_client.client_list())
     with live.client.stream("GET", f"/tasks/{task_id}/events") as response:
-        next(response.iter_lines())
-        wait_until(lambda: connections(redis_client) == 1, "the stream reads")
-    wait_until(lambda: connections(redis_client) == 0, "the stream has let go")
-    wait_until(lambda: len(redis_client.client_list()) <= before, "its connection is closed")
+        lines = response.iter_lines()
+        assert next(lines) == "event: status"
+        (used,) = wait_until(reading, "the stream reads")
+    wait_until(lambda: used not in connections(), "the stream's connection is closed")
 
 
 def test_a_stream_ends_when_the_service_stops(live):

@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 def test_an_agent_is_described_with_its_schemas(api):
     agent = api.get("/agents/measure").json()
-    assert {name: agent[name] for name in ("version", "owner", "queue", "timeout_seconds", "retries", "concurrency")} == {
+    names = ("version", "owner", "queue", "timeout_seconds", "retries", "concurrency")
+    assert {name: agent[name] for name in names} == {
         "version": "7",
         "owner": "docs",
         "queue": "default",
@@ -95,7 +96,7 @@ def test_requests_are_measured_by_the_template_of_their_route(api):
     api.get("/some/guess")
     api.request("BREW", "/tasks")
     api.get("/agents", headers={"Authorization": ""})
-    _, page = api.services.metrics.render()
+    page, _ = api.services.metrics.render()
     counted = {
         (labels["http_request_method"], labels["http_route"], labels["http_response_status_code"])
         for family in text_string_to_metric_families(page.decode())

@@ -41,7 +41,7 @@ def test_a_report_on_a_real_document_in_one_trace(system):
     wait_until(invoked, "every agent is in the trace")
     spans = system.traces.trace(done["trace_id"])
     ids = {span["span_id"] for span in spans}
-    assert [span["name"] for span in spans if span["parent_id"] not in ids] == ["POST /workflows/{name}"]
+    assert [span["name"] for span in spans if span["parent_id"] not in ids] == ["POST /workflows/{workflow}"]
     assert {span["attributes"].get("workflow.id") for span in spans if span["name"].startswith("invoke_agent")} == {
         done["id"]
     }

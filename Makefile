@@ -1,0 +1,91 @@
+# Everything a person types here. It needs `make` and Python 3.11 or newer; the rest is installed into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+INSTALLED := $(VENV)/.installed
+PACKAGES := agent_service tests benchmarks
+SERVICE := $(BIN)/agent-service
+
+.PHONY: help install init up down logs urls demo check format test bench lock clean
+
+help:  ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Install everything into .venv; the other targets do so by themselves
+
+init: $(INSTALLED)  ## Write .env with a random API key
+	@$(SERVICE) init
+
+up: $(INSTALLED) .env  ## Start the service and stay in front of it; Ctrl-C stops it
+	@$(SERVICE) up
+
+down: $(INSTALLED)  ## Stop the service
+	@$(SERVICE) down
+
+logs:  ## Follow the log files of the running service
+	@tail -n 20 -F var/log/*.json
+
+urls: $(INSTALLED)  ## Print where everything is
+	@$(SERVICE) urls
+
+demo: $(INSTALLED) .env  ## Have a document reported on and show every signal of it: make demo [FILE=path]
+	@$(SERVICE) demo $(if $(FILE),"$(FILE)")
+
+check: $(INSTALLED)  ## Lint, check the format, the types, and what may import what
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## Format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix $(PACKAGES)
+	@$(BIN)/ruff format $(PACKAGES)
+
+test: check  ## Run the checks, then the unit tests, then the integration tests: make test [ARGS="-k name"]
+	@$(BIN)/pytest $(ARGS)
+
+bench: $(INSTALLED)  ## Run every benchmark
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the newest versions that it allows
+	@$(call compile,service,)
+	@$(call compile,dev,--group dev)
+
+clean:  ## Remove .venv and the caches; .env and var/ stay
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.env: | $(INSTALLED)
+	@$(SERVICE) init
+
+define compile
+$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+  --custom-compile-command "make lock" pyproject.toml $(2) -o requirements/$(1).txt
+endef
+
+# Stamped, so that nothing is looked at again until a lock file or the project changes.
+$(INSTALLED): requirements/service.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing $$(grep -c == requirements/dev.txt) locked packages into $(VENV) ..."
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --require-hashes --requirements requirements/dev.txt 2>&1 \
+	  | { grep -v '^ [-+~] ' || true; }
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(BIN)/uv:
+	@python=""; \
+	for name in python3.13 python3.12 python3.11 python3; do \
+	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed and not found on the PATH" >&2; exit 1; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$python has no venv module; on Debian and Ubuntu: apt install $$($$python -c \
+	    'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version) ..."; \
+	$$python -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
