@@ -13,3 +13,7 @@ class Nothing(BaseModel):
 def noop(_: Nothing) -> Nothing:
     """Does nothing."""
     return Nothing()
+
+
+def bare() -> None:
+    """Does nothing, for a worker that knows no agents."""

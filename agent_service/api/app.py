@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from agent_service import __version__
 from agent_service.api import pages, problems
 from agent_service.api.documentation import TAGS, AgentApi, operation_id
-from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders
+from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders, UnforeseenErrors
 from agent_service.api.routes import agents, events, health, tasks, workflows
 from agent_service.api.services import Services
 from agent_service.settings import Settings
@@ -54,6 +54,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         middleware=[
             Middleware(RequestMetrics, metrics=services.metrics),
             Middleware(SecurityHeaders),
+            Middleware(UnforeseenErrors),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
         telemetry={"tracing": False, "metrics": False, "logs": False},

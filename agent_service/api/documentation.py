@@ -16,7 +16,7 @@ TAGS = [
     {"name": "workflows", "description": "Several agents as one graph."},
     {"name": "service", "description": "Whether the service is well, and who works for it."},
 ]
-OPEN = {"security": []}
+OPEN: dict[str, Any] = {"security": []}
 """For `openapi_extra` of an operation that needs no key."""
 
 

@@ -1,21 +1,27 @@
-"""What happens to every request, whatever its route: it is measured, limited in size, and answered with safe headers.
+"""What happens to every request, whatever its route: it is measured, limited in size, and answered, safely.
 
 Plain ASGI: Starlette's own base class for middleware costs more than all of this together.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
+from urllib.parse import quote
 
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_service.api import problems
-from agent_service.api.problems import SECURITY_HEADERS, ProblemError
+from agent_service.api.problems import SECURITY_HEADERS, ProblemError, answer
 from agent_service.telemetry import contract
 from agent_service.telemetry.metrics import Metrics
 from agent_service.telemetry.traces import current_trace_id
+
+logger = logging.getLogger(__name__)
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
 OTHER_METHOD: Final = "_OTHER"
@@ -90,6 +96,39 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, add)
+
+
+class UnforeseenErrors:
+    """Answers an error that nobody foresaw, and logs it while its span is still the current one.
+
+    Left to the server it would be logged without the trace by which the answer says that it can be found.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, and answer for what goes wrong."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            if begun:
+                raise
+            request = Request(scope)
+            logger.exception("a request failed: %s %s", scope["method"], quote(request.url.path, errors="replace"))
+            trace.get_current_span().record_exception(error)
+            response = await answer(request, error)
+            await response(scope, receive, send)
 
 
 class BodyLimit:

@@ -314,12 +314,13 @@ def problem_of(error: Exception, instance: str, place: Sequence[str | int] = ())
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application as a problem."""
-    for error in (*_KIND_OF_ERROR, HTTPException, Exception):
-        app.add_exception_handler(error, _answer)
+    """Answer every error that is foreseen as a problem."""
+    for error in (*_KIND_OF_ERROR, HTTPException):
+        app.add_exception_handler(error, answer)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that ended in an error."""
     kind, problem = problem_of(error, quote(request.url.path, errors="replace"))
     if kind is QUEUE_UNAVAILABLE:
         logger.warning("refused %s %s: %s", request.method, problem.instance, error)

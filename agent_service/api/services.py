@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import redis
 from fastapi import Depends, Request
+from redis import Redis
 
 from agent_service.agents import AgentRegistry, agent_modules
 from agent_service.api.authentication import ApiKeys
@@ -36,8 +36,8 @@ class Services:
     settings: Settings
     metrics: Metrics
     keys: ApiKeys
-    redis: redis.Redis
-    writes: redis.Redis
+    redis: Redis
+    writes: Redis
     agents: AgentRegistry
     workflows: WorkflowRegistry
     journal: Journal

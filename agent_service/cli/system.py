@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ def run_down() -> None:
 def run_api() -> None:
     """Run the API until it is told to stop."""
     settings = load_settings()
+    _find_modules_here()
     from agent_service.api.server import StartupError, serve
 
     with _one_line(StartupError):
@@ -45,6 +47,7 @@ def run_api() -> None:
 def run_worker_process(queue: str | None) -> None:
     """Run a worker until it is told to stop."""
     settings = load_settings()
+    _find_modules_here()
     from agent_service.agents import AgentDefinitionError
     from agent_service.tasks.connection import RedisUnavailableError
     from agent_service.telemetry.exposition import PortTakenError
@@ -72,6 +75,13 @@ def print_urls() -> None:
 def _print_places(settings: Settings) -> None:
     for name, place in places(settings):
         _say(f"  {name:<20} {place}")
+
+
+def _find_modules_here() -> None:
+    """Let AGENT_MODULES name modules beside `.env`, however Python was started."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
 
 
 def _say(line: str) -> None:

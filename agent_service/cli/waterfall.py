@@ -15,7 +15,7 @@ from agent_service.tasks.models import SpanRecord
 
 SERVICE_STYLES = ("cyan", "green", "magenta", "blue")
 ERROR_STYLE = "red"
-ERROR = "ERROR"
+ERROR = "error"
 LEAST_BAR = 12
 LINKED = "linked"
 """Stands at a span that is linked to an earlier one of the trace, as a retry is."""

@@ -90,13 +90,15 @@ def _valkey_plan(valkey: EmbeddedValkey, output_dir: Path, lock: int) -> PartPla
 def _environment(settings: Settings, redis_url: str) -> Mapping[str, str]:
     """Return the environment of the API and the workers.
 
-    The plain API key is the command line's; an empty value also keeps the children from reading it out of `.env`.
+    Workers of one machine cannot share a metrics port, so each takes a free one. The plain API key is the command
+    line's; an empty value also keeps the children from reading it out of `.env`.
     """
     return {
         **os.environ,
         "REDIS_URL": redis_url,
         "LOG_DIR": str(log_dir(settings)),
         "API_URL": api_url(settings),
+        "WORKER_METRICS_PORT": "0",
         "API_KEY": "",
         "PYTHONUNBUFFERED": "1",
     }

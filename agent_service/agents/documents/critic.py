@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent_service.agents.context import Context
 from agent_service.agents.definition import agent
-from agent_service.agents.documents.models import Extraction, Review, ReviewRequest, SectionSummary
+from agent_service.agents.documents.models import SHORT_WORDS, Extraction, Review, ReviewRequest, SectionSummary
 from agent_service.agents.documents.prose import normal_form
 
 _TOP_PHRASES = 8
@@ -71,8 +71,9 @@ def judge(request: ReviewRequest, coverages: list[Coverage]) -> Review:
     """Return the verdict: accepted, or what to do again."""
     total = sum(len(each.present) + len(each.missing) for each in coverages)
     coverage = round(sum(len(each.present) for each in coverages) / total, 4) if total else 1.0
-    ratio = round(sum(summary.words for summary in request.summaries) / request.words, 4) if request.words else 0.0
-    enough, short = coverage >= request.min_coverage, ratio <= request.max_ratio
+    kept = sum(summary.words for summary in request.summaries)
+    ratio = round(kept / request.words, 4) if request.words else 0.0
+    enough, short = coverage >= request.min_coverage, ratio <= request.max_ratio or kept <= SHORT_WORDS
     poor = [each for each in coverages if each.share < request.min_coverage]
     notes = [_note(each) for each in poor]
     if not enough:

@@ -21,20 +21,16 @@ def extract(request: SectionInput, context: Context) -> Extraction:
     with context.tool("find-links", chars=len(section.text)) as span:
         reading = read(section.text)
         span.set_attribute("links", len(reading.links))
-    text = " ".join((section.heading, *(block.text for block in reading.blocks)))
-    spoken = [sentence for block in reading.blocks for sentence in sentences(block.text)]
-    running = [
-        sentence
-        for block in reading.blocks
-        if block.kind is not BlockKind.HEADING
-        for sentence in sentences(block.text)
-    ]
-    language = request.language or detect_language(text)
+    everything = " ".join((section.heading, *(block.text for block in reading.blocks)))
+    # A heading capitalizes too much to tell what is a name, and a summary never quotes one.
+    running = [block.text for block in reading.blocks if block.kind is not BlockKind.HEADING]
+    spoken = [sentence for paragraph in running for sentence in sentences(paragraph)]
+    language = request.language or detect_language(everything)
     with context.tool("find-dates") as span:
-        dates = find_dates(text)
+        dates = find_dates(everything)
         span.set_attribute("dates", len(dates))
     with context.tool("find-names") as span:
-        names = find_names(running, language=language)
+        names = find_names(spoken, language=language)
         span.set_attribute("names", len(names))
     context.progress(0.4, "looking for key phrases")
     with context.tool("extract-key-phrases", sentences=len(spoken)) as span:

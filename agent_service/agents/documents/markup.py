@@ -25,6 +25,7 @@ _TAG = re.compile(r"<[^<>]*>")
 _SCRIPT = re.compile(r"\s*<(?:script|style)\b", re.IGNORECASE)
 _HREF = re.compile(r"\bhref\s{0,5}=\s{0,5}[\"']?([^\s\"'<>]{1,2000})", re.IGNORECASE)
 BARE_URL = re.compile(r"\bhttps?://[^\s<>\"'`]{1,2000}", re.IGNORECASE)
+_INVISIBLE = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,30}:", re.IGNORECASE)
 _SAFE_SCHEMES = ("http:", "https:", "mailto:", "ftp:")
 
@@ -77,6 +78,8 @@ class Reading:
 
     def link(self, url: str, text: str = "") -> None:
         """Add a link that leads out of the document and can be followed safely, once."""
+        # Browsers skip these inside a scheme, so "java script:" must not pass for a relative address.
+        url = _INVISIBLE.sub("", url)
         scheme = _SCHEME.match(url)
         unsafe = scheme is not None and scheme[0].lower() not in _SAFE_SCHEMES
         if not url or url.startswith("#") or unsafe or len(url) > MAX_URL_CHARS or len(self.links) == MAX_LINKS:

@@ -20,6 +20,7 @@ MAX_URL_CHARS = 2_000
 MAX_SENTENCE_CHARS = 1_000
 MAX_SENTENCES = 10
 MAX_ROUND = 10
+SHORT_WORDS = 100
 
 Phrase = Annotated[str, Field(min_length=1, max_length=MAX_PHRASE_CHARS)]
 Sentence = Annotated[str, Field(min_length=1, max_length=MAX_SENTENCE_CHARS)]
@@ -163,7 +164,11 @@ class ReviewRequest(DocumentModel):
         default_factory=list, max_length=MAX_SECTIONS, description="What each section is about."
     )
     min_coverage: Share = Field(default=0.5, description="Least share of the top key phrases that must be present.")
-    max_ratio: Share = Field(default=0.6, description="Longest the summaries may be, as a share of the document.")
+    max_ratio: Share = Field(
+        default=0.6,
+        description="Longest the summaries may be, as a share of the document; "
+        f"{SHORT_WORDS} words in all are never too long.",
+    )
 
 
 class Review(DocumentModel):

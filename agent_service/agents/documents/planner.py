@@ -10,13 +10,7 @@ from agent_service.agents.context import Context
 from agent_service.agents.definition import agent
 from agent_service.agents.documents.language import detect_language
 from agent_service.agents.documents.markup import Piece, outline, read
-from agent_service.agents.documents.models import (
-    MAX_HEADING_CHARS,
-    MAX_SECTIONS,
-    Document,
-    Plan,
-    Section,
-)
+from agent_service.agents.documents.models import MAX_HEADING_CHARS, MAX_SECTIONS, Document, Plan, Section
 from agent_service.agents.documents.prose import words
 
 _SECTION_CHARS = 4_000
@@ -58,8 +52,8 @@ def plan(document: Document, context: Context) -> Plan:
 
 
 def title_of(pieces: list[Piece]) -> str:
-    """Return the first top heading, else the first heading, else the first line."""
-    for level in (1, *range(2, 7)):
+    """Return the first heading of the highest level there is, else the first line with words in it."""
+    for level in range(1, 7):
         for piece in pieces:
             if piece.level == level and piece.heading:
                 return piece.heading

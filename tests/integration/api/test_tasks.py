@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rq.job import JobStatus
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import FailedJobRegistry
 
 from agent_service.tasks.jobs import SERIALIZER, TaskJob
 
@@ -27,7 +27,6 @@ def begin(redis, task_id):
     job.worker_name = "worker-1"
     job.save()
     job.set_status(JobStatus.STARTED)
-    StartedJobRegistry(job.origin, redis, job_class=TaskJob, serializer=SERIALIZER)
 
 
 def pointers(problem):
@@ -298,8 +297,3 @@ def test_the_log_lines_of_a_task_are_listed(api, redis_client):
     api.services.journal.add(pipeline, task["id"], "log", {"message": "counting", "log": {"level": "info"}})
     pipeline.execute()
     assert api.get(f"/tasks/{task['id']}/logs").json() == [{"message": "counting", "log": {"level": "info"}}]
-
-
-def test_the_spans_of_a_task_are_listed(api):
-    task = api.submit()
-    assert api.get(f"/tasks/{task['id']}/spans").status_code == 200

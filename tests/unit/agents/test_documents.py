@@ -330,6 +330,8 @@ class TestExtractor:
             "[x](javascript:alert(1))",
             '<a href="JavaScript:alert(1)">x</a>',
             "<a href=data:text/html,x>",
+            '<a href="java&#9;script:alert(1)">x</a>',
+            '<a href="&#1;javascript:alert(1)">x</a>',
             "[up](#top)",
             "```\nhttps://example.org\n```",
         ],
@@ -424,17 +426,15 @@ class TestSummarizer:
 
 
 class TestCritic:
-    def request(self, sentences, phrases, **more):
-        summary = SectionSummary(
-            index=0, heading="H", sentences=sentences, words=4, complete=more.pop("complete", False)
-        )
+    def request(self, sentences, phrases, *, words=4, complete=False, **more):
+        summary = SectionSummary(index=0, heading="H", sentences=sentences, words=words, complete=complete)
         extraction = Extraction(index=0, key_phrases=[KeyPhrase(phrase=phrase) for phrase in phrases])
-        return {"words": 100, "summaries": [summary], "extractions": [extraction], **more}
+        return {"words": 1_000, "summaries": [summary], "extractions": [extraction], **more}
 
     def test_enough_phrases_are_accepted(self, review_of):
         verdict = review_of(**self.request(["The red fox."], ["red fox", "blue bear"]))
 
-        assert verdict == Review(accepted=True, coverage=0.5, ratio=0.04, notes=[], redo=[])
+        assert verdict == Review(accepted=True, coverage=0.5, ratio=0.004, notes=[], redo=[])
 
     def test_too_few_phrases_send_the_section_back(self, review_of):
         verdict = review_of(**self.request(["The red fox."], ["red fox", "blue bear"], min_coverage=0.6))
@@ -450,10 +450,13 @@ class TestCritic:
         assert (verdict.accepted, verdict.coverage, verdict.redo) == (False, 0, [])
 
     def test_summaries_that_are_too_long_are_not_made_longer(self, review_of):
-        verdict = review_of(**self.request(["The red fox."], ["blue bear"], max_ratio=0.03))
+        verdict = review_of(**self.request(["The red fox."], ["blue bear"], words=400, max_ratio=0.3))
 
         assert (verdict.accepted, verdict.redo) == (False, [])
-        assert "4% of the document" in verdict.notes[0]
+        assert "40% of the document" in verdict.notes[0]
+
+    def test_a_few_words_are_never_too_long(self, review_of):
+        assert review_of(**self.request(["The red fox."], ["red fox"], words=100, max_ratio=0)).accepted
 
     def test_only_the_poor_sections_are_sent_back(self, review_of):
         verdict = review_of(

@@ -1,0 +1,47 @@
+"""`.env.example` is where a user learns of a setting, so it has all of them, as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from agent_service.settings import Settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def test_it_names_every_setting_and_nothing_else():
+    assert set(dotenv_values(EXAMPLE)) == {name.upper() for name in Settings.model_fields}
+
+
+def test_each_setting_is_explained():
+    lines = EXAMPLE.read_text().splitlines()
+    sections = [number for number, line in enumerate(lines) if line.startswith("# ---")]
+
+    for number, line in enumerate(lines):
+        if "=" in line and not line.startswith("#"):
+            start = max(section for section in sections if section < number)
+            assert any(before.startswith("#") for before in lines[start:number])
+
+
+def test_its_values_are_the_defaults(monkeypatch: pytest.MonkeyPatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    defaults = Settings()
+    for name, value in dotenv_values(EXAMPLE).items():
+        monkeypatch.setenv(name, value or "")
+
+    assert Settings().model_dump() == defaults.model_dump()
+
+
+def test_it_holds_no_secret():
+    values = dotenv_values(EXAMPLE)
+    secret = [
+        name for name, field in Settings.model_fields.items() if SecretStr in getattr(field.annotation, "__args__", ())
+    ]
+
+    assert {"api_key", "redis_url"} <= set(secret)
+    assert [values[name.upper()] for name in (*secret, "api_keys_sha256")] == [""] * (len(secret) + 1)
