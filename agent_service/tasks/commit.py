@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent_service.tasks.errors import QueueFullError, TaskServiceError
+from redis.client import Pipeline
+
+from agent_service.tasks.errors import QueueFullError, QueueUnavailableError
 from agent_service.tasks.idempotency import IdempotencyKey
 from agent_service.tasks.models import Task
 from agent_service.tasks.submission import PreparedTask, Submitter
@@ -19,6 +20,7 @@ BATCH = 500
 class _Waiting:
     task: PreparedTask
     idempotency: IdempotencyKey | None
+    outcome: Task | Exception | None = None
     done: asyncio.Future[Task] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -34,6 +36,7 @@ class GroupCommitter:
         self._limit = max_queue_tasks
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._stopping = False
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -42,12 +45,10 @@ class GroupCommitter:
 
     async def stop(self) -> None:
         """Stop, once everything that waits was answered."""
-        while self._waiting:
-            await asyncio.wait([waiting.done for waiting in self._waiting])
+        self._stopping = True
+        self._wake.set()
         if self._loop:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+            await self._loop
 
     async def submit(self, task: PreparedTask, idempotency: IdempotencyKey | None = None) -> Task:
         """Put a task into its queue and return it once it is there.
@@ -62,46 +63,70 @@ class GroupCommitter:
         return await asyncio.shield(waiting.done)
 
     async def _run(self) -> None:
-        while True:
+        while self._waiting or not self._stopping:
             await self._wake.wait()
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            if not self._waiting:
+            if not self._waiting and not self._stopping:
                 self._wake.clear()
             await self._commit(batch)
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
-            outcomes = await asyncio.to_thread(self._commit_now, batch)
+            await asyncio.to_thread(self._commit_now, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
-            outcomes = [error] * len(batch)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if waiting.done.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiting.done.set_exception(outcome)
-            else:
-                waiting.done.set_result(outcome)
+            for waiting in batch:
+                waiting.outcome = waiting.outcome or error
+        for waiting in batch:
+            self._answer(waiting)
 
-    def _commit_now(self, batch: Sequence[_Waiting]) -> list[Task | Exception]:
-        """Commit a group in the calling thread and return each one's outcome."""
-        outcomes: dict[str, Task | Exception] = {}
-        room = {name: self._limit - self._submitter.depth(name) for name in {w.task.queue for w in batch}}
+    def _answer(self, waiting: _Waiting) -> None:
+        if isinstance(waiting.outcome, Exception):
+            waiting.task.end_span(waiting.outcome)
+            waiting.done.set_exception(waiting.outcome)
+        elif waiting.outcome is not None:
+            waiting.done.set_result(waiting.outcome)
+
+    def _commit_now(self, batch: Sequence[_Waiting]) -> None:
+        """Commit a group in the calling thread and note each one's outcome."""
+        room = {name: self._limit - self._submitter.depth(name) for name in {each.task.queue for each in batch}}
         accepted: list[_Waiting] = []
         for waiting in batch:
             room[waiting.task.queue] -= 1
             if room[waiting.task.queue] < 0:
-                full = QueueFullError(waiting.task.queue, self._limit)
-                waiting.task.end_span(full)
-                outcomes[waiting.task.id] = full
+                waiting.outcome = QueueFullError(waiting.task.queue, self._limit)
             else:
                 accepted.append(waiting)
-        pipeline = self._submitter.broker.redis.pipeline()
+        self._put([waiting for waiting in accepted if not waiting.task.goes_alone])
         for waiting in accepted:
-            if waiting.idempotency:
-                waiting.idempotency.commit(pipeline, waiting.task.id)
+            if waiting.task.goes_alone:
+                self._put([waiting])
+
+    def _put(self, group: Sequence[_Waiting]) -> None:
+        """Put tasks that share a transaction, or one that goes alone, into their queues."""
+        if not group:
+            return
+        redis = self._submitter.broker.redis
+        pipeline = redis.pipeline()
+        keyed = [waiting for waiting in group if waiting.idempotency]
+        alone = group[0].task.goes_alone
+        if not alone:
+            _write_keys(keyed, pipeline)
         try:
-            for task in self._submitter.enqueue([waiting.task for waiting in accepted], pipeline):
-                outcomes[task.id] = task
-        except TaskServiceError as error:
-            outcomes |= {waiting.task.id: error for waiting in accepted}
-        return [outcomes[waiting.task.id] for waiting in batch]
+            tasks = self._submitter.enqueue([waiting.task for waiting in group], pipeline)
+        except QueueUnavailableError as error:
+            for waiting in group:
+                waiting.outcome = error
+            return
+        for waiting, task in zip(group, tasks, strict=True):
+            waiting.outcome = task
+        if alone and keyed:
+            # After the task, not before: a key that stands for a task that is not there would answer 404 for a day.
+            pipeline = redis.pipeline()
+            _write_keys(keyed, pipeline)
+            pipeline.execute()
+
+
+def _write_keys(group: Sequence[_Waiting], pipeline: Pipeline) -> None:
+    for waiting in group:
+        if waiting.idempotency:
+            waiting.idempotency.commit(pipeline, waiting.task.id)

@@ -17,17 +17,17 @@ class TaskNotFoundError(TaskServiceError):
 
 
 class InvalidInputError(TaskServiceError):
-    """The agent refuses the input.
+    """An agent or a workflow refuses its input.
 
     Attributes:
         errors: One entry a fault: `loc` (path of the field), `msg`, `type`.
     """
 
-    def __init__(self, agent: str, errors: list[dict[str, Any]]) -> None:
+    def __init__(self, what: str, errors: list[dict[str, Any]]) -> None:
         first = errors[0]
         place = ".".join(str(part) for part in first["loc"]) or "input"
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        super().__init__(f"the input does not fit agent {agent!r}: {place}: {first['msg']}{more}")
+        super().__init__(f"the input does not fit {what}: {place}: {first['msg']}{more}")
         self.errors = errors
 
 

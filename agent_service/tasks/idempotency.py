@@ -17,6 +17,7 @@ from redis.client import Pipeline
 from agent_service.tasks import keys
 from agent_service.tasks.errors import IdempotencyBusyError, IdempotencyMismatchError
 from agent_service.tasks.models import Submission
+from agent_service.telemetry.identifiers import uuid7
 
 KEPT_SECONDS = 24 * 3600
 LOCK_SECONDS = 30
@@ -30,17 +31,19 @@ class IdempotencyKey:
         owner: The name of the API key, since two clients may choose the same word.
         key: The header's value.
         fingerprint: SHA-256 of the body as it was understood.
+        holder: Tells this request's hold on the key from that of a later one.
     """
 
     owner: str
     key: str
     fingerprint: str
+    holder: str
 
     @classmethod
     def of(cls, owner: str, key: str, submission: Submission) -> IdempotencyKey:
         """Return the key for a body."""
         body = json.dumps(submission.model_dump(mode="json"), sort_keys=True)  # integers of any size, unlike orjson
-        return cls(owner, key, hashlib.sha256(body.encode()).hexdigest())
+        return cls(owner, key, hashlib.sha256(body.encode()).hexdigest(), uuid7())
 
     def begin(self, redis: Redis) -> str | None:
         """Return the id of the task that the key already stands for, or None and hold the key for this request.
@@ -49,7 +52,7 @@ class IdempotencyKey:
             IdempotencyMismatchError: The key was used with another body.
             IdempotencyBusyError: A request with the key is being handled.
         """
-        held = redis.set(self._lock, self.fingerprint, nx=True, ex=LOCK_SECONDS)
+        held = redis.set(self._lock, self.holder, nx=True, ex=LOCK_SECONDS)
         record: bytes | None = redis.get(self._record)  # type: ignore[assignment]
         if record:
             if held:
@@ -68,8 +71,9 @@ class IdempotencyKey:
         pipeline.delete(self._lock)
 
     def release(self, redis: Redis) -> None:
-        """Let the key go after a request that made no task."""
-        redis.delete(self._lock)
+        """Let the key go after a request that made no task, unless its hold has expired."""
+        if redis.get(self._lock) == self.holder.encode():
+            redis.delete(self._lock)
 
     @property
     def _record(self) -> str:

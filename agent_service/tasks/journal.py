@@ -103,7 +103,9 @@ class Journal:
         return [_event(entry) for entry in entries]
 
 
-async def follow(client: redis.asyncio.Redis, task_id: str, after: str = "0-0") -> AsyncGenerator[TaskEvent | None, None]:
+async def follow(
+    client: redis.asyncio.Redis, task_id: str, after: str = "0-0"
+) -> AsyncGenerator[TaskEvent | None, None]:
     """Yield what happens to a task from `after` on, until it is final; None at each silence, to keep a line open.
 
     Raises:

@@ -75,8 +75,15 @@ class PreparedTask:
         """The queue it goes to."""
         return self.definition.queue
 
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it takes a transaction of its own, since RQ reads before it writes there."""
+        return bool(self.after) or self.definition.concurrency is not None
+
     def end_span(self, error: Exception | None = None) -> None:
-        """Close the PRODUCER span, once the task is in its queue or is known not to be."""
+        """Close the PRODUCER span, once the task is in its queue or is known not to be; a second call does nothing."""
+        if not self.span.is_recording():
+            return
         if error:
             self.span.set_attribute(Attribute.ERROR_TYPE, type(error).__qualname__)
             self.span.set_status(Status(StatusCode.ERROR, str(error)))
@@ -150,9 +157,11 @@ class Submitter:
             QueueFullError: A queue holds as many tasks as it may.
             QueueUnavailableError: Redis is away.
         """
-        for name in {task.queue for task in prepared}:
-            if self.depth(name) >= self._settings.max_queue_tasks:
-                raise QueueFullError(name, self._settings.max_queue_tasks)
+        for task in prepared:
+            if self.depth(task.queue) >= self._settings.max_queue_tasks:
+                full = QueueFullError(task.queue, self._settings.max_queue_tasks)
+                task.end_span(full)
+                raise full
 
     def depth(self, queue: str) -> int:
         """Return how many tasks wait in a queue.
@@ -176,15 +185,14 @@ class Submitter:
     def enqueue(self, prepared: Sequence[PreparedTask], pipeline: Pipeline | None = None) -> list[Task]:
         """Put tasks into their queues, all in one transaction, and return them in the same order.
 
-        Tasks of an agent with a concurrency limit, and those that come after others, each take a transaction of
-        their own, since RQ reads before it writes there.
+        Those that go alone follow, each in its own; what fails there says nothing of the others.
 
         Args:
             prepared: The tasks.
-            pipeline: A transaction that already holds writes of the caller, to be executed with the rest.
+            pipeline: A transaction that already holds writes of the caller, to be executed with the first.
 
         Raises:
-            QueueUnavailableError: Redis is away. None of the tasks was acknowledged.
+            QueueUnavailableError: Redis is away. What was not in its queue by then is not acknowledged.
         """
         pipeline = pipeline if pipeline is not None else self.broker.redis.pipeline()
         try:
@@ -212,7 +220,7 @@ class Submitter:
             self._journal.add_status(pipeline, task.id, status, at_attempt=0)
             if task.meta.workflow_id:
                 _join_group(pipeline, task.meta.workflow_id, task.id)
-            if _goes_alone(task):
+            if task.goes_alone:
                 continue
             if task.options.delay_seconds:
                 jobs[task.id] = self._schedule(task, pipeline)
@@ -227,7 +235,7 @@ class Submitter:
         """Put in the tasks for which RQ must read first, one by one."""
         jobs = {}
         for task in prepared:
-            if not _goes_alone(task):
+            if not task.goes_alone:
                 continue
             queue = self.broker.queue(task.queue)
             job = self._job(task, queue)
@@ -304,13 +312,9 @@ def _check_input(definition: AgentDefinition[Any, Any], payload: dict[str, Any])
         model = definition.input_model.model_validate(payload)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidInputError(definition.name, [dict(entry) for entry in errors]) from error
+        raise InvalidInputError(f"agent {definition.name!r}", [dict(entry) for entry in errors]) from error
     checked: dict[str, Any] = model.model_dump(mode="json")
     return checked
-
-
-def _goes_alone(task: PreparedTask) -> bool:
-    return bool(task.after) or task.definition.concurrency is not None
 
 
 def _dependency(task: PreparedTask) -> Dependency | None:

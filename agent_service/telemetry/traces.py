@@ -47,6 +47,8 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     os.environ.setdefault("OTEL_METRICS_EXPORTER", "none")
     os.environ.setdefault("OTEL_LOGS_EXPORTER", "none")
     os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    # The stable names of HTTP attributes, which the instrumentation gives only where it is asked to.
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     resource = {
         "service.version": version("agent-service"),
         "host.name": socket.gethostname(),

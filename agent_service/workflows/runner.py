@@ -101,6 +101,7 @@ class WorkflowRunner:
         Raises:
             UnknownWorkflowError: There is none of that name.
             InvalidInputError: It refuses the input.
+            QueueFullError: The queue holds as many tasks as it may.
             QueueUnavailableError: Redis is away.
         """
         workflow = self._workflows[name]
@@ -113,9 +114,11 @@ class WorkflowRunner:
             submitted_by=submitted_by,
             traceparent=inject().get("traceparent"),
         )
+        first = self._prepare_coordinator(state, uuid7())
+        self._submitter.check_capacity([first])
         pipeline = self._redis.pipeline()
         state.save(pipeline, self._kept_seconds)
-        self._submitter.enqueue([self._prepare_coordinator(state, uuid7())], pipeline)
+        self._submitter.enqueue([first], pipeline)
         return self._view(state, {})
 
     def get(self, workflow_id: str) -> WorkflowRun:
@@ -307,7 +310,7 @@ def _check_input(workflow: Workflow, payload: Mapping[str, Any]) -> dict[str, An
         checked: dict[str, Any] = workflow.input_model.model_validate(payload).model_dump(mode="json")
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidInputError(workflow.name, [dict(entry) for entry in errors]) from error
+        raise InvalidInputError(f"workflow {workflow.name!r}", [dict(entry) for entry in errors]) from error
     return checked
 
 

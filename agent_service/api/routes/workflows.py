@@ -71,6 +71,7 @@ async def list_workflows(services: ServicesDep) -> list[WorkflowDescription]:
         problems.BODY_TOO_LARGE,
         problems.INVALID_REQUEST,
         problems.INVALID_INPUT,
+        problems.QUEUE_FULL,
     )
     | {202: {"headers": {"Location": {"description": "Where the run is read.", "schema": {"type": "string"}}}}},
 )
