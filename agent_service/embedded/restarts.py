@@ -25,5 +25,5 @@ class RestartPolicy:
         self.early_deaths = self.early_deaths + 1 if lived < EARLY_SECONDS else 0
         if self.early_deaths >= EARLY_DEATHS:
             return None
-        wait: float = FIRST_WAIT * 4**self.early_deaths
+        wait: float = FIRST_WAIT * 2**self.early_deaths
         return wait

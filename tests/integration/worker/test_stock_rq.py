@@ -10,9 +10,10 @@ RQ = [sys.executable, "-m", "rq.cli"]
 
 def test_rq_info_reads_the_queue_and_the_worker(system, valkey_url):
     system.wait_for(system.submit("fault-sleep", seconds=0), "finished")
-    shown = subprocess.run([*RQ, "info", "--url", valkey_url, "--raw"], capture_output=True, text=True, check=True).stdout
-    assert "queue default 0" in shown
-    assert system.worker_records()[0]["name"] in shown
+    command = [*RQ, "info", "--url", valkey_url, "--raw"]
+    info = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "queue default 0" in info
+    assert system.worker_records()[0]["name"] in info
 
 
 def test_a_stock_worker_works_the_same_queue_beside_ours(make_system, valkey_url):

@@ -8,7 +8,7 @@ def test_a_part_that_dies_early_is_started_again_later_and_later():
 
     waits = [policy.wait_after(1.0), policy.wait_after(1.0)]
 
-    assert waits == [1.0, 4.0]
+    assert waits == [0.5, 1.0]
 
 
 def test_the_third_early_death_in_a_row_is_the_last():
