@@ -29,6 +29,7 @@ down: $(INSTALLED)  ## Stop the service
 	@$(SERVICE) down
 
 logs:  ## Follow the log files of the running service
+	@ls var/log/*.json >/dev/null 2>&1 || { echo "There are no log files yet; \`make up\` starts the service." >&2; exit 1; }
 	@tail -n 20 -F var/log/*.json
 
 urls: $(INSTALLED)  ## Print where everything is

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_SECRETS_DIR = Path("/run/secrets")
+"""Where a container engine mounts secrets: a file named like a setting, in lower case, is its value."""
+
 
 class Settings(BaseSettings):
     """All settings; each is an environment variable of the same name in upper case.
@@ -15,7 +18,9 @@ class Settings(BaseSettings):
     `.env.example` explains every one of them to a user, and a test holds the two together.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, secrets_dir=_SECRETS_DIR if _SECRETS_DIR.is_dir() else None
+    )
 
     # Where things are
     redis_url: SecretStr | None = None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ from agent_service.cli.metering import Change, Samples, changes, scrape
 from agent_service.cli.waterfall import is_whole, most_telling
 from agent_service.cli.work import show_trace, spans_of
 from agent_service.embedded.addresses import api_url, local_url
-from agent_service.embedded.running import UpError, down, is_ready, places, start_in_background
+from agent_service.embedded.running import UpError, down, places, readiness, start_in_background
 from agent_service.settings import Settings
 from agent_service.tasks.models import SpanRecord
 from agent_service.telemetry.contract import TASKS, Attribute, Operation
@@ -95,8 +99,7 @@ def own_documents() -> list[Path]:
 @contextmanager
 def _service(settings: Settings, console: Console) -> Iterator[bool]:
     """Have a service, and stop it at the end where it was started only for this; tell whether it was."""
-    is_local = api_url(settings) == local_url(settings.api_host, settings.api_port)
-    if not is_local or is_ready(settings):
+    if api_url(settings) != local_url(settings.api_host, settings.api_port) or _is_running(settings):
         yield False
         return
     console.print("No service answers yet: starting the embedded form for the length of the demo.")
@@ -106,10 +109,31 @@ def _service(settings: Settings, console: Console) -> Iterator[bool]:
     except UpError as error:
         raise CommandError(str(error)) from error
     console.print(f"Ready in {time.monotonic() - began:.1f} s.")
+    # Whoever ends the demo early must not leave the service behind; Ctrl-C is an exception by itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield True
     finally:
+        _stop(settings)
+
+
+def _is_running(settings: Settings) -> bool:
+    """Return whether a service answers at the API's address.
+
+    Raises:
+        CommandError: One does, but it cannot do the work.
+    """
+    status, checks = readiness(settings)
+    if status not in {0, HTTPStatus.OK}:
+        raise CommandError(f"the service at {api_url(settings)} is not ready: {json.dumps(checks)}")
+    return status == HTTPStatus.OK
+
+
+def _stop(settings: Settings) -> None:
+    try:
         down(settings)
+    except UpError as error:
+        raise CommandError(str(error)) from error
 
 
 def _demonstrate(settings: Settings, client: ServiceClient, document: Document, console: Console) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-PROGRAM = "agent-service"
+from agent_service.embedded.running import PROGRAM
 
 
 def own_command() -> str:

@@ -39,8 +39,9 @@ def run_api() -> None:
     settings = load_settings()
     _find_modules_here()
     from agent_service.api.server import StartupError, serve
+    from agent_service.telemetry.logs import LogDirectoryError
 
-    with _one_line(StartupError):
+    with _one_line(StartupError, LogDirectoryError):
         serve(settings)
 
 

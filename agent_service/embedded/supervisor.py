@@ -21,6 +21,8 @@ from agent_service.embedded.valkey import EmbeddedValkey
 from agent_service.settings import Settings
 
 START_SECONDS = 60.0
+READY = "Ready in"
+"""The first words of the line that tells so."""
 POLL_SECONDS = 0.05
 TRIM_SECONDS = 30.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -72,7 +74,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._end = loop.create_future()
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it for SIGHUP
+                loop.add_signal_handler(number, self._on_signal)
         self._guardian = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", guardian.__file__, stdin=PIPE, stdout=DEVNULL, process_group=0
         )
@@ -112,7 +115,7 @@ class Supervisor:
                 await self._bring_up()
         except TimeoutError:
             raise SupervisionError(self._why_not_ready()) from None
-        self._say(f"Ready in {time.monotonic() - self._began:.1f} s.")
+        self._say(f"{READY} {time.monotonic() - self._began:.1f} s.")
         self._on_ready()
 
     async def _bring_up(self) -> None:

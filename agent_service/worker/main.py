@@ -29,6 +29,7 @@ from agent_service.worker.supervisor import Supervisor
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
+_WILDCARDS = frozenset(("0.0.0.0", "::", ""))  # noqa: S104 - compared with, not listened on
 
 
 def run_worker(settings: Settings, queue: str) -> None:
@@ -65,7 +66,7 @@ class Worker:
     ) -> None:
         redis = connect(settings, retries=0)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid7()[-6:]}"
-        host = settings.metrics_advertise_host or settings.metrics_host
+        host = settings.metrics_advertise_host or _reachable(settings.metrics_host)
         self._books = RqWorker(
             redis,
             queue,
@@ -114,3 +115,8 @@ class Worker:
         self._measures.abandoned(task.agent, outcome)
         with bound(LogContext(task.id, task.agent, task.agent_id, task.workflow_id)):
             logger.error("task abandoned by a dead worker", extra={"outcome": outcome.value, "worker": task.worker})
+
+
+def _reachable(host: str) -> str:
+    """Return what others can connect to: a worker that listens everywhere is found under its machine's name."""
+    return socket.gethostname() if host in _WILDCARDS else host

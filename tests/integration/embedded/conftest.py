@@ -50,7 +50,7 @@ class Installation:
             env=self.env | more,
             capture_output=True,
             text=True,
-            timeout=DEADLINE_SECONDS,
+            timeout=2 * DEADLINE_SECONDS,
             check=False,
         )
 

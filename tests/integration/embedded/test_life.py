@@ -115,7 +115,7 @@ def test_the_demo_brings_a_service_of_its_own_and_takes_it_away(installation: In
     demo = installation.command("demo", str(document))
 
     assert demo.returncode == 0, demo.stderr
-    for text in ("Queue notes", "invoke_agent writer", "agent_tasks_total", "Where to look next"):
+    for text in ("Queue notes", "invoke_agent extractor", "agent_tasks_total", "Where to look next"):
         assert text in demo.stdout
     assert _agent_tasks(demo.stdout) >= 5
     assert installation.command("down").stdout == "Nothing is running here.\n"
