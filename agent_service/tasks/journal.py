@@ -35,6 +35,8 @@ PENDING_LIMIT = 10_000
 SPANS_LIMIT = 2_000
 FOLLOW_SECONDS = 2.0
 """How often somebody who follows a silent task looks at its status."""
+LAST_LINES_SECONDS = 3 * FLUSH_SECONDS
+"""How long, after the final status, the lines that were written before it may still take to arrive."""
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 """An entry of a Redis stream: its id and its fields."""
@@ -43,17 +45,22 @@ _spans = TypeAdapter(list[SpanRecord])
 
 
 class Journal:
-    """Reads and writes the journals of tasks."""
+    """Reads and writes the journals of tasks.
+
+    Attributes:
+        seconds: How long an entry is kept after the last; 0 where none is.
+        lines: About how many entries a task has at most.
+    """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
-        self._seconds = settings.journal_seconds
-        self._lines = settings.journal_lines
+        self.seconds = settings.journal_seconds
+        self.lines = settings.journal_lines
 
     @property
     def is_kept(self) -> bool:
         """Whether anything is written."""
-        return self._seconds > 0
+        return self.seconds > 0
 
     def add(self, pipeline: Pipeline, task_id: str, kind: TaskEventKind, data: dict[str, Any]) -> None:
         """Put one entry onto a pipeline that the caller executes."""
@@ -65,8 +72,8 @@ class Journal:
             "at": datetime.now(UTC).isoformat(),
             "data": orjson.dumps(data, default=str),
         }
-        pipeline.xadd(key, fields, maxlen=self._lines, approximate=True)
-        pipeline.expire(key, self._seconds)
+        pipeline.xadd(key, fields, maxlen=self.lines, approximate=True)
+        pipeline.expire(key, self.seconds)
 
     def add_status(self, pipeline: Pipeline, task_id: str, status: TaskStatus, **data: Any) -> None:
         """Put a change of status onto a pipeline that the caller executes."""
@@ -88,7 +95,7 @@ class Journal:
             touched.add(key)
         for key in touched:
             pipeline.ltrim(key, -SPANS_LIMIT, -1)
-            pipeline.expire(key, self._seconds)
+            pipeline.expire(key, self.seconds)
         pipeline.execute()
 
     def spans(self, trace_id: str) -> list[SpanRecord]:
@@ -112,11 +119,13 @@ async def follow(
         RedisError: Redis is away.
     """
     key = keys.journal(task_id)
+    patience = FOLLOW_SECONDS
     while True:
-        reply: Any = await client.xread({key: after}, count=BATCH, block=int(FOLLOW_SECONDS * 1000))
+        reply: Any = await client.xread({key: after}, count=BATCH, block=int(patience * 1000))
         for entry in reply[0][1] if reply else ():
             event = _event(entry)
             after = event.id
+            patience = LAST_LINES_SECONDS if _is_final(event) else patience
             yield event
         if reply:
             continue
@@ -124,6 +133,10 @@ async def follow(
         raw: bytes | None = await client.hget(Job.key_for(task_id), "status")  # type: ignore[assignment]
         if raw is None or task_status(raw.decode()).is_final:
             return
+
+
+def _is_final(event: TaskEvent) -> bool:
+    return event.kind is TaskEventKind.STATUS and task_status(event.data.get("status")).is_final
 
 
 def _event(entry: Entry) -> TaskEvent:

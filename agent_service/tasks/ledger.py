@@ -25,7 +25,17 @@ from rq.worker import WorkerStatus
 from agent_service.tasks.broker import Broker
 from agent_service.tasks.control import release_dependents
 from agent_service.tasks.errors import TaskNotFoundError
-from agent_service.tasks.jobs import SERIALIZER, STOP_FIELD, TASK_FUNCTION, TaskMeta, read_meta, task_status
+from agent_service.tasks.jobs import (
+    ATTEMPTS_FIELD,
+    FIRST_PROCESS_FIELD,
+    SERIALIZER,
+    STOP_FIELD,
+    TASK_FUNCTION,
+    TaskJob,
+    TaskMeta,
+    read_meta,
+    task_status,
+)
 from agent_service.tasks.journal import Journal
 from agent_service.tasks.models import TaskError, TaskStatus
 from agent_service.tasks.rq_worker import RqWorker, is_unsettled
@@ -38,22 +48,39 @@ PERSIST_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class PoppedTask:
-    """A task that was taken from its queue and is not started yet.
+class StartedTask:
+    """A task that runs, as the books know it.
 
     Attributes:
+        job: RQ's job.
+        execution: RQ's record of this run; None in a stock RQ worker, which keeps it to itself.
         agent: The agent's name, or None for a job that is none of ours.
         payload: The agent's input as it was checked at submission.
         timeout: Longest run in seconds.
         ready_at: When it became ready to be started.
     """
 
-    job: Job
+    job: TaskJob
     meta: TaskMeta
+    execution: Execution | None
     agent: str | None
     payload: dict[str, Any]
     timeout: int
     ready_at: datetime
+
+    @classmethod
+    def of(cls, job: TaskJob, execution: Execution | None) -> StartedTask:
+        """Return the run of a job."""
+        agent, payload = _call_of(job)
+        return cls(
+            job=job,
+            meta=read_meta(job),
+            execution=execution,
+            agent=agent,
+            payload=payload,
+            timeout=int(job.timeout or Queue.DEFAULT_TIMEOUT),
+            ready_at=job.enqueued_at or job.created_at,
+        )
 
     @property
     def id(self) -> str:
@@ -65,41 +92,33 @@ class PoppedTask:
         """The name of its queue."""
         return self.job.origin
 
-    @classmethod
-    def of(cls, job: Job) -> PoppedTask:
-        """Return the task of a job."""
-        agent, payload = _call_of(job)
-        return cls(
-            job=job,
-            meta=read_meta(job),
-            agent=agent,
-            payload=payload,
-            timeout=int(job.timeout or Queue.DEFAULT_TIMEOUT),
-            ready_at=job.enqueued_at or job.created_at,
-        )
-
-    def save_meta(self) -> None:
-        """Write what is known of the task into its job.
-
-        Raises:
-            RedisError: Redis is away.
-        """
-        self.job.meta = self.meta.dump()
-        self.job.save_meta()
-
-
-@dataclass(slots=True)
-class StartedTask:
-    """A task that runs, as the books know it."""
-
-    job: Job
-    meta: TaskMeta
-    execution: Execution
+    @property
+    def attempt(self) -> int:
+        """Which run this is, from 1."""
+        return self.job.attempts
 
     @property
     def execution_id(self) -> str:
         """RQ's id of this run."""
-        return self.execution.id
+        return self.execution.id if self.execution else ""
+
+    def count_attempt(self) -> None:
+        """Count a run that a stock RQ worker has started.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        self.job.attempts = int(self.job.connection.hincrby(self.job.key, ATTEMPTS_FIELD, 1))
+
+    def keep_error(self, error: TaskError | None) -> None:
+        """Write why the run failed into the job of a stock RQ worker, which keeps a stack trace only.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        self.meta.error = error
+        self.job.meta = self.meta.dump()
+        self.job.save_meta()
 
 
 class Ledger:
@@ -113,78 +132,75 @@ class Ledger:
         self._failing = threading.Lock()
         self._busy = False
 
-    def pop(self, timeout: int | None) -> PoppedTask | None:
-        """Take the next task from the queue.
+    def take(self, timeout: int | None, wanted: Callable[[], bool] = lambda: True) -> StartedTask | None:
+        """Take the next task from the queue and write down that it runs.
 
         Args:
             timeout: Longest wait in whole seconds, at least 1; None looks once.
+            wanted: Asked after a wait; when a task is no longer wanted it goes back to the head of its queue.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is away. A task that was taken stays in the intermediate queue and is rescued from there.
         """
         try:
             popped = self._queue.dequeue_any(
-                [self._queue], timeout, connection=self._broker.redis, job_class=self._worker.job_class,
-                serializer=SERIALIZER,
-            )  # fmt: skip
+                [self._queue], timeout, connection=self._broker.redis, job_class=TaskJob, serializer=SERIALIZER
+            )
         except DequeueTimeout:
             return None
         if popped is None:
             return None
-        return PoppedTask.of(popped[0])
+        job = popped[0]
+        if not isinstance(job, TaskJob):
+            raise TypeError(f"RQ gave a {type(job).__name__}")
+        if not wanted():
+            self._give_back(job.id)
+            return None
+        return self._start(job)
 
-    def give_back(self, popped: PoppedTask) -> None:
-        """Put a task that was popped and is not to be started here back to the head of its queue.
-
-        Raises:
-            RedisError: Redis is away; the task stays in the intermediate queue, from which it is rescued.
-        """
+    def _give_back(self, task_id: str) -> None:
         with self._broker.redis.pipeline() as pipeline:
-            pipeline.lrem(self._queue.intermediate_queue_key, 1, popped.id)
-            pipeline.lpush(self._queue.key, popped.id)
+            pipeline.lrem(self._queue.intermediate_queue_key, 1, task_id)
+            pipeline.lpush(self._queue.key, task_id)
             pipeline.execute()
 
-    def start(self, popped: PoppedTask) -> StartedTask | None:
+    def _start(self, job: TaskJob) -> StartedTask | None:
         """Write down that a task runs, or return None when it was canceled or expired in the meantime.
 
         One transaction makes the execution, the state of the task and of the worker, and ends the task's stay in the
         intermediate queue, so that at any moment exactly one place knows of it.
-
-        Raises:
-            RedisError: Redis is away.
         """
-        job, worker = popped.job, self._worker
+        worker = self._worker
         with worker.connection.pipeline() as pipeline:
             while True:
                 try:
                     pipeline.watch(job.key)
                     status, stop = pipeline.hmget(job.key, "status", STOP_FIELD)
                     if status != JobStatus.QUEUED.value.encode() or stop:
-                        self._turn_away(job, stopped=bool(stop))
+                        self._broker.redis.lrem(self._queue.intermediate_queue_key, 1, job.id)
+                        if stop:
+                            self._turn_away(job)
                         return None
-                    popped.meta.attempts += 1
                     pipeline.multi()
                     execution = Execution.create(job, worker.ttl, pipeline=pipeline, worker_name=worker.name)
                     worker.set_state(WorkerStatus.BUSY, pipeline=pipeline)
                     job.prepare_for_execution(worker.name, pipeline=pipeline)
-                    job.meta = popped.meta.dump()
-                    pipeline.hset(job.key, "meta", SERIALIZER.dumps(job.meta))
+                    pipeline.hincrby(job.key, ATTEMPTS_FIELD, 1)
                     pipeline.persist(job.key)
                     pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
                     self._journal.add_status(
-                        pipeline, job.id, TaskStatus.STARTED, attempt=popped.meta.attempts, worker=worker.name
+                        pipeline, job.id, TaskStatus.STARTED, attempt=job.attempts + 1, worker=worker.name
                     )
                     pipeline.execute()
                 except WatchError:
-                    popped.meta.attempts -= 1
                     continue
+                job.attempts += 1
                 self._busy = True
-                return StartedTask(job, popped.meta, execution)
+                return StartedTask.of(job, execution)
 
-    def _turn_away(self, job: Job, *, stopped: bool) -> None:
-        """Drop an id that is not to be started: canceled, expired, started by another, or stopped between two runs."""
-        self._broker.redis.lrem(self._queue.intermediate_queue_key, 1, job.id)
-        if stopped and task_status(job.get_status()) is TaskStatus.QUEUED:
+    def _turn_away(self, job: TaskJob) -> None:
+        """Cancel a task that somebody asked to stop between two of its runs."""
+        if task_status(job.get_status()) is TaskStatus.QUEUED:
             job.cancel()
             release_dependents(self._broker, job)
             self._tell(job.id, TaskStatus.CANCELED)
@@ -195,31 +211,42 @@ class Ledger:
             self._worker.set_state(WorkerStatus.IDLE)
             self._busy = False
 
-    def finish(self, started: StartedTask, result: dict[str, Any]) -> None:
+    def finish(self, started: StartedTask, result: dict[str, Any], *, take_next: bool = False) -> StartedTask | None:
         """Write down a task's result.
+
+        Args:
+            started: The task.
+            result: What its agent returned.
+            take_next: Whether the next task is wanted; this ledger never gives one.
+
+        Returns:
+            The next task, started already, where one was taken in the same step.
 
         Raises:
             RedisError: Redis stayed away for a minute; the task will be taken for abandoned.
         """
+        del take_next
         job = started.job
-        job.ended_at = datetime.now(UTC)
+        job.ended_at = job.last_heartbeat = datetime.now(UTC)
         job._result = result  # noqa: SLF001 - what RQ's `_finalize_success` sets before it calls this
         job._status = JobStatus.FINISHED  # noqa: SLF001
 
         def write() -> None:
-            self._worker.handle_job_success(job, self._queue, self._queue.started_job_registry, started.execution)
+            self._worker.handle_job_success(job, self._queue, self._queue.started_job_registry, _execution_of(started))
 
         self._persist(started, write)
         self._tell(job.id, TaskStatus.FINISHED)
         job.send_webhooks(JobStatus.FINISHED)
+        return None
 
-    def fail(self, started: StartedTask, error: TaskError, outcome: Outcome) -> Outcome:
+    def fail(self, started: StartedTask, error: TaskError, outcome: Outcome, traceparent: str) -> Outcome:
         """Write down that a run failed, and put the task into its queue again where it has retries left.
 
         Args:
             started: The task.
             error: Why.
             outcome: Failure, timeout, crash, or canceled for a task that was asked to stop.
+            traceparent: W3C context of the run's span, to which later runs are linked if it was the first.
 
         Returns:
             `outcome`, or retry, or canceled when somebody asked to stop the task in the meantime.
@@ -228,7 +255,7 @@ class Ledger:
             RedisError: Redis stayed away for a minute; the task will be taken for abandoned.
         """
         job = started.job
-        job.ended_at = datetime.now(UTC)
+        job.ended_at = job.last_heartbeat = datetime.now(UTC)
         started.meta.error = error
         job.meta = started.meta.dump()
         decided: list[Outcome] = []
@@ -236,15 +263,18 @@ class Ledger:
         def write() -> None:
             # RQ marks one stopped task at a time, in a field of the worker.
             with self._failing:
-                decided[:] = [self._write_failure(started, error, outcome)]
+                decided[:] = [self._write_failure(started, error, outcome, traceparent)]
 
         self._persist(started, write)
         return decided[0] if decided else outcome
 
-    def _write_failure(self, started: StartedTask, error: TaskError, outcome: Outcome) -> Outcome:
+    def _write_failure(self, started: StartedTask, error: TaskError, outcome: Outcome, traceparent: str) -> Outcome:
         job = started.job
-        stopped = outcome is Outcome.CANCELED or bool(self._broker.redis.hexists(job.key, STOP_FIELD))
-        self._broker.redis.hset(job.key, "meta", SERIALIZER.dumps(job.meta))
+        pipeline = self._broker.redis.pipeline()
+        pipeline.hexists(job.key, STOP_FIELD)
+        pipeline.hset(job.key, "meta", SERIALIZER.dumps(job.meta))
+        pipeline.hsetnx(job.key, FIRST_PROCESS_FIELD, traceparent)
+        stopped = bool(pipeline.execute()[0]) or outcome is Outcome.CANCELED
         self._worker._stopped_job_id = job.id if stopped else None  # noqa: SLF001 - how RQ's commands mark it
         retry = job.should_retry and not stopped
         self._worker.handle_job_failure(
@@ -265,12 +295,12 @@ class Ledger:
         return Outcome.RETRY if retry else outcome
 
     def settle(
-        self, task_id: str, execution_id: str, error: TaskError, outcome: Outcome
-    ) -> tuple[Outcome, TaskMeta] | None:
+        self, task_id: str, execution_id: str, error: TaskError, outcome: Outcome, traceparent: str
+    ) -> Outcome | None:
         """Fail a task that a dead child left, unless the child had written down its end already.
 
         Returns:
-            How it ended, and its meta; None when the task is gone.
+            How it ended; None when the task is gone.
 
         Raises:
             RedisError: Redis stayed away for a minute.
@@ -279,11 +309,10 @@ class Ledger:
             job = self._broker.fetch(task_id)
         except TaskNotFoundError:
             return None
-        meta = read_meta(job)
         execution = Execution(execution_id, task_id, self._broker.redis, worker_name=self._worker.name)
         if is_unsettled(self._broker.redis, job.origin, execution):
-            return self.fail(StartedTask(job, meta, execution), error, outcome), meta
-        return _outcome_of(task_status(job.get_status(refresh=False))), meta
+            return self.fail(StartedTask.of(job, execution), error, outcome, traceparent)
+        return _outcome_of(task_status(job.get_status(refresh=False)))
 
     def _persist(self, started: StartedTask, write: Callable[[], None]) -> None:
         """Write, and again while Redis is away, but never a second time what was written."""
@@ -317,16 +346,22 @@ class Ledger:
             logger.warning("the journal of task %s lacks its status %s: %s", task_id, status, error)
 
 
-def current_task() -> PoppedTask:
+def _execution_of(started: StartedTask) -> Execution:
+    if started.execution is None:
+        raise LookupError("a stock RQ worker keeps the books of its own runs")
+    return started.execution
+
+
+def current_task() -> StartedTask:
     """Return the task that a stock RQ worker runs in this process.
 
     Raises:
         LookupError: It runs none.
     """
-    job = get_current_job()
-    if job is None:
+    current = get_current_job()
+    if current is None:
         raise LookupError("no RQ job runs in this process")
-    return PoppedTask.of(job)
+    return StartedTask.of(Broker(current.connection).fetch(current.id), None)
 
 
 def _call_of(job: Job) -> tuple[str | None, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pydantic import ValidationError
 from redis import Redis
 from rq.job import Job
 from rq.results import Result
@@ -12,8 +11,8 @@ from rq.results import Result
 from agent_service.settings import Settings
 from agent_service.tasks import keys
 from agent_service.tasks.broker import Broker
-from agent_service.tasks.jobs import PROGRESS_FIELD, SERIALIZER, task_status, to_task
-from agent_service.tasks.models import Progress, Task, TaskPage, TaskStatus
+from agent_service.tasks.jobs import SERIALIZER, task_status, to_task
+from agent_service.tasks.models import Task, TaskPage, TaskStatus
 
 CHUNK = 200
 SCAN_LIMIT = 5_000
@@ -34,9 +33,8 @@ class TaskReader:
             RedisError: Redis is away.
         """
         job = self._broker.fetch(task_id)
-        raw: bytes | None = self._broker.redis.hget(job.key, PROGRESS_FIELD)  # type: ignore[assignment]
         result = job.latest_result() if task_status(job.get_status(refresh=False)) is TaskStatus.FINISHED else None
-        return to_task(job, result=_success(result), progress=_progress(raw))
+        return to_task(job, result=_success(result))
 
     def get_many(self, task_ids: Iterable[str]) -> list[Task]:
         """Return the tasks that there are of several, with their results.
@@ -125,10 +123,3 @@ def _restore(job: Job, raw: list[tuple[bytes, dict[bytes, bytes]]]) -> Result | 
 
 def _success(result: Result | None) -> Result | None:
     return result if result is not None and result.type is Result.Type.SUCCESSFUL else None
-
-
-def _progress(raw: bytes | None) -> Progress | None:
-    try:
-        return Progress.model_validate_json(raw) if raw else None
-    except ValidationError:
-        return None

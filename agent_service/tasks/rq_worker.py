@@ -164,11 +164,13 @@ class RqWorker(Worker):
                 pipeline.execute()
 
 
-def is_unsettled(redis: Redis, queue: str, execution: Execution) -> bool:
+def is_unsettled(redis: Redis, queue: str, execution: Execution | None) -> bool:
     """Return whether an attempt still stands in the registry of running ones.
 
     The transaction that settles an attempt takes it out of there, so this tells apart what a broken connection or a
     dead child left open. The execution's own hash would not do: it expires when heartbeats stop.
     """
+    if execution is None:
+        return False
     key = StartedJobRegistry.key_template.format(queue)
     return redis.zscore(key, execution.composite_key) is not None

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
@@ -27,7 +27,7 @@ from agent_service.settings import Settings
 from agent_service.tasks.broker import Broker, index
 from agent_service.tasks.callbacks import check_callback
 from agent_service.tasks.errors import InvalidInputError, QueueFullError, QueueUnavailableError
-from agent_service.tasks.jobs import TASK_FUNCTION, TaskMeta, to_task
+from agent_service.tasks.jobs import TASK_FUNCTION, TaskJob, TaskMeta, to_task
 from agent_service.tasks.journal import Journal
 from agent_service.tasks.models import Submission, Task, TaskOptions, TaskStatus
 from agent_service.telemetry import contract
@@ -207,7 +207,7 @@ class Submitter:
         for task in prepared:
             task.end_span()
             self._metrics.count(contract.TASKS_SUBMITTED, agent=task.meta.agent, queue=task.queue)
-        return [to_task(jobs[task.id]) for task in prepared]
+        return [to_task(cast("TaskJob", jobs[task.id])) for task in prepared]
 
     def _put_together(self, prepared: Sequence[PreparedTask], pipeline: Pipeline) -> dict[str, Job]:
         """Put everything that RQ can write blindly onto one pipeline."""
@@ -325,7 +325,9 @@ def _dependency(task: PreparedTask) -> Dependency | None:
 
 
 def _start_of(task: PreparedTask) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=task.options.delay_seconds)
+    """Return when a delayed task may start: no earlier than it asked for, in the whole seconds that RQ keeps."""
+    moment = datetime.now(UTC) + timedelta(seconds=task.options.delay_seconds)
+    return moment if moment.microsecond == 0 else moment.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _join_group(pipeline: Pipeline, name: str, task_id: str) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,7 +42,9 @@ REDACTED = "[redacted]"
 _SECRET_NAME = re.compile(r"authorization|api[-_]?key|password|passwd|secret|token|cookie", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?i)(bearer\s+|x-api-key:\s*)[^\s\"',]{8,}|(://[^\s:/@]*:)[^\s@/]+(?=@)|\bas_[\w-]{43,}")
 _LABEL_NAME = re.compile(r"[^A-Za-z0-9_]+")
-_OWN_ATTRIBUTES = frozenset((*RESERVED_ATTRS, "message", "asctime", "taskName", "color_message"))
+_LINE = "ecs_line"
+"""Where a record keeps its line: one `event.id`, and one call of each sink, however many handlers there are."""
+_OWN_ATTRIBUTES = frozenset((*RESERVED_ATTRS, "message", "asctime", "taskName", "color_message", _LINE))
 
 
 class LogDirectoryError(Exception):
@@ -101,7 +105,14 @@ class EcsFormatter(BaseJsonFormatter):
         self._process = orjson.Fragment(orjson.dumps({"pid": os.getpid()}))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line, without the line break."""
+        """Return the record's line, without the line break; the same one to every handler."""
+        written: str | None = getattr(record, _LINE, None)
+        if written is None:
+            written = self._write(record)
+            setattr(record, _LINE, written)
+        return written
+
+    def _write(self, record: logging.LogRecord) -> str:
         context = log_context.get()
         line: dict[str, Any] = {
             "@timestamp": _timestamp(record.created),
@@ -211,11 +222,19 @@ def _file_handler(service: ServiceName, settings: Settings) -> RotatingFileHandl
     path = directory / f"{service}-{socket.gethostname()}-{os.getpid()}.json"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _remove_old_files(directory, service, time.time() - settings.log_days * 24 * 3600)
         return RotatingFileHandler(
             path, maxBytes=settings.log_file_bytes, backupCount=settings.log_files, encoding="utf-8", errors="replace"
         )
     except OSError as error:
         raise LogDirectoryError(f"LOG_DIR {directory} cannot be written: {error.strerror}") from error
+
+
+def _remove_old_files(directory: Path, service: ServiceName, oldest: float) -> None:
+    """Remove the files of processes that are long gone, which nothing else would rotate away."""
+    for path in directory.glob(f"{service}-*.json*"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
 
 
 def _secrets_of(settings: Settings) -> frozenset[str]:

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from pydantic import BaseModel, ValidationError
 
 from agent_service.agents import AgentDefinition, AgentDefinitionError, TaskCanceledError
-from agent_service.tasks.ledger import PoppedTask
+from agent_service.tasks.ledger import StartedTask
 from agent_service.tasks.models import TaskError
 from agent_service.telemetry import contract
 from agent_service.telemetry.contract import Attribute, Operation, Outcome
@@ -32,43 +32,40 @@ STACK_LIMIT = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a task, from the moment it was popped.
+    """One run of a task.
 
     Attributes:
-        popped: The task.
+        started: The task.
         definition: Its agent, or None where this worker knows none of that name.
-        span: The CONSUMER span; its context is in the task's meta before the run starts.
-        started_at: When it was popped.
+        span: The CONSUMER span.
+        started_at: When it was taken from its queue.
     """
 
-    popped: PoppedTask
+    started: StartedTask
     definition: AgentDefinition[Any, Any] | None
     span: Span
     started_at: datetime
 
     @classmethod
-    def begin(cls, popped: PoppedTask, definition: AgentDefinition[Any, Any] | None) -> Attempt:
+    def begin(cls, started: StartedTask, definition: AgentDefinition[Any, Any] | None) -> Attempt:
         """Open the CONSUMER span under the PRODUCER's, linked to the first attempt's if there was one."""
-        meta = popped.meta
-        first = span_context_of(meta.first_process) if meta.first_process else None
+        meta = started.meta
+        first = span_context_of(started.job.first_process) if started.job.first_process else None
         span = tracer.start_span(
-            contract.process_span(popped.queue),
+            contract.process_span(started.queue),
             context=extract(parent_carrier(meta.traceparent, meta.tracestate)),
             kind=SpanKind.CONSUMER,
             links=[Link(first)] if first else [],
-            attributes=process_attributes(popped.id, popped.queue, meta.agent, meta.workflow_id, meta.attempts + 1),
+            attributes=process_attributes(started.id, started.queue, meta.agent, meta.workflow_id, started.attempt),
         )
-        if meta.first_process is None:
-            with trace.use_span(span):
-                meta.first_process = inject().get("traceparent")
-        return cls(popped, definition, span, datetime.now(UTC))
+        return cls(started, definition, span, datetime.now(UTC))
 
     @property
     def log_context(self) -> LogContext:
         """What every log line of the run carries."""
-        meta = self.popped.meta
+        meta = self.started.meta
         return LogContext(
-            task_id=self.popped.id,
+            task_id=self.started.id,
             agent_name=meta.agent,
             agent_id=f"{meta.agent}@{meta.agent_version}",
             workflow_id=meta.workflow_id,
@@ -88,8 +85,8 @@ class Attempt:
             ValidationError: The agent has changed since the task was submitted and refuses the input now.
         """
         if self.definition is None:
-            raise UnknownAgentHereError(self.popped.meta.agent)
-        model: BaseModel = self.definition.input_model.model_validate(self.popped.payload)
+            raise UnknownAgentHereError(self.started.meta.agent)
+        model: BaseModel = self.definition.input_model.model_validate(self.started.payload)
         return model
 
     def check_result(self, result: object) -> dict[str, Any]:
@@ -100,7 +97,7 @@ class Attempt:
         """
         if self.definition is None or not isinstance(result, self.definition.result_model):
             raise AgentDefinitionError(
-                f"agent {self.popped.meta.agent!r} returned {type(result).__name__}, not what its annotation says"
+                f"agent {self.started.meta.agent!r} returned {type(result).__name__}, not what its annotation says"
             )
         data: dict[str, Any] = result.model_dump(mode="json")
         return data
@@ -117,13 +114,13 @@ class Attempt:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """Put the `invoke_agent` span and the log context around the call of the agent."""
-        meta = self.popped.meta
+        meta = self.started.meta
         attributes: dict[str, str | int] = {
             Attribute.OPERATION_NAME: Operation.INVOKE_AGENT,
             Attribute.AGENT_NAME: meta.agent,
             Attribute.AGENT_ID: self.log_context.agent_id,
             Attribute.AGENT_VERSION: meta.agent_version,
-            Attribute.TASK_ID: self.popped.id,
+            Attribute.TASK_ID: self.started.id,
         }
         if meta.workflow_id:
             attributes[Attribute.WORKFLOW_ID] = meta.workflow_id

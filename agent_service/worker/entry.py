@@ -54,15 +54,15 @@ def run_task(*, agent: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa:
     control = TaskControl(broker, settings, Metrics(), journal)
     agents.add(WorkflowRunner(submitter, control, load_workflows(modules), settings).coordinator())
 
-    popped = current_task()
-    attempt = Attempt.begin(popped, agents.get(agent))
-    popped.meta.attempts += 1
-    backend = TaskBackend(popped.id, popped.meta.workflow_id, submitter, TaskReader(broker), writer)
+    started = current_task()
+    started.count_attempt()
+    attempt = Attempt.begin(started, agents.get(agent))
+    backend = TaskBackend(started.id, started.meta.workflow_id, submitter, TaskReader(broker), writer)
     context = Context(
-        task_id=popped.id,
+        task_id=started.id,
         agent=agent,
-        attempt=popped.meta.attempts,
-        workflow_id=popped.meta.workflow_id,
+        attempt=started.attempt,
+        workflow_id=started.meta.workflow_id,
         backend=backend,
     )
     outcome, error = Outcome.SUCCESS, None
@@ -79,7 +79,7 @@ def run_task(*, agent: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa:
 def _call(attempt: Attempt, context: Context) -> object:
     payload = attempt.read_input()
     if attempt.definition is None:
-        raise LookupError(attempt.popped.meta.agent)
+        raise LookupError(attempt.started.meta.agent)
     result = attempt.definition.invoke(payload, context)
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
@@ -89,8 +89,7 @@ async def _awaited(result: Any) -> object:
 
 
 def _finish(attempt: Attempt, outcome: Outcome, error: TaskError | None, writer: JournalWriter) -> None:
-    attempt.popped.meta.error = error
-    attempt.popped.save_meta()
+    attempt.started.keep_error(error)
     attempt.end(outcome, error)
     writer.close(FLUSH_SECONDS)
     shutdown_tracing(FLUSH_SECONDS)

@@ -203,7 +203,7 @@ class Supervisor:
         context = LogContext(told.task_id, told.agent, told.agent_id, told.workflow_id)
         with bound(context):
             try:
-                settled = self._ledger.settle(told.task_id, execution_id, error, outcome)
+                settled = self._ledger.settle(told.task_id, execution_id, error, outcome, told.traceparent)
             except RedisError as away:
                 logger.error("the end of the task is not written, another worker will: %s", away)
                 self._measures.forget(task)
@@ -211,7 +211,7 @@ class Supervisor:
             if settled is None:
                 self._measures.forget(task)
                 return
-            final, _ = settled
+            final = settled
             if final is not Outcome.SUCCESS:
                 logger.error("task lost with its process: %s", error.message, extra={"outcome": final.value})
         record_lost_run(told, self._queue_name, final, error, now)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import string
 
@@ -181,6 +182,42 @@ def test_a_log_directory_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LogDirectoryError, match=r"LOG_DIR .*file/log cannot be written"):
         configure_logging(ServiceName.API, Settings(log_dir=tmp_path / "file" / "log"))
+
+
+def test_every_handler_writes_the_same_line_and_the_sinks_hear_it_once():
+    got = []
+
+    def sink(context, data):
+        got.append(data["event"]["id"])
+
+    add_sink(sink)
+    try:
+        with bound(CONTEXT):
+            logged = record("x")
+            first, second = FORMATTER.format(logged), EcsFormatter(ServiceName.WORKER).format(logged)
+    finally:
+        remove_sink(sink)
+    assert first == second
+    assert got == [json.loads(first)["event"]["id"]]
+
+
+def test_files_of_processes_long_gone_are_removed(tmp_path):
+    old, young = tmp_path / "agent-api-host-1.json", tmp_path / "agent-api-host-2.json"
+    for path in (old, young):
+        path.write_text("{}\n")
+    os.utime(old, (0, 0))
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    root.handlers = []
+    try:
+        configure_logging(ServiceName.API, Settings(log_dir=tmp_path), stdout=False)
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers = handlers
+        logging.captureWarnings(False)
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_a_sink_gets_the_lines_of_tasks_and_no_others():
