@@ -49,10 +49,10 @@ format: $(INSTALLED)  ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff format $(PACKAGES)
 
 test: check  ## Run the checks, then the unit tests, then the integration tests: make test [ARGS="-k name"]
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
-bench: $(INSTALLED)  ## Run every benchmark
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
+	@for name in log_line submit_overhead worker_rate idle_memory; do $(BIN)/python -m benchmarks.$$name; done
 
 lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the newest versions that it allows
 	@$(call compile,service,)

