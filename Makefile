@@ -12,10 +12,10 @@ INSTALLED := $(VENV)/.installed
 PACKAGES := agent_service tests benchmarks
 SERVICE := $(BIN)/agent-service
 
-.PHONY: help install init up down logs urls demo check format test bench lock clean
+.PHONY: help install init up down logs urls demo check format test test-chaos bench lock clean
 
 help:  ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Install everything into .venv; the other targets do so by themselves
 
@@ -50,6 +50,9 @@ format: $(INSTALLED)  ## Format the code and mend what can be mended by itself
 
 test: check  ## Run the checks, then the unit tests, then the integration tests: make test [ARGS="-k name"]
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+test-chaos: $(INSTALLED)  ## Kill processes while tasks flow, and account for every task afterwards
+	@$(BIN)/pytest -s tests/chaos $(ARGS)
 
 bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
 	@for name in log_line submit_overhead worker_rate idle_memory; do $(BIN)/python -m benchmarks.$$name; done

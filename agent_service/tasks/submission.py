@@ -250,36 +250,31 @@ class Submitter:
         return queue.schedule_job(self._job(task, queue), _start_of(task), pipeline=pipeline)
 
     def _data(self, task: PreparedTask) -> EnqueueData:
-        return Queue.prepare_data(
-            TASK_FUNCTION,
-            kwargs={"agent": task.meta.agent, "payload": task.payload},
-            timeout=task.timeout,
-            result_ttl=self._settings.result_ttl_seconds,
-            failure_ttl=self._settings.failure_ttl_seconds,
-            description=task.meta.agent,
-            job_id=task.id,
-            at_front=task.options.priority == "high",
-            meta=task.meta.dump(),
-            retry=task.retry,
-        )
+        return Queue.prepare_data(TASK_FUNCTION, at_front=task.options.priority == "high", **self._options(task))
 
     def _job(self, task: PreparedTask, queue: Queue) -> Job:
         limit = task.definition.concurrency
         return queue.create_job(
             TASK_FUNCTION,
-            kwargs={"agent": task.meta.agent, "payload": task.payload},
-            timeout=task.timeout,
-            result_ttl=self._settings.result_ttl_seconds,
-            failure_ttl=self._settings.failure_ttl_seconds,
-            description=task.meta.agent,
-            job_id=task.id,
-            meta=task.meta.dump(),
-            retry=task.retry,
             group_id=task.meta.workflow_id,
             depends_on=_dependency(task),
             rate_limit=RateLimit(task.meta.agent, limit) if limit else None,
             status=JobStatus.DEFERRED if task.after else JobStatus.QUEUED,
+            **self._options(task),
         )
+
+    def _options(self, task: PreparedTask) -> dict[str, Any]:
+        """Return what RQ is told of every task, however it is put into its queue."""
+        return {
+            "kwargs": {"agent": task.meta.agent, "payload": task.payload},
+            "timeout": task.timeout,
+            "result_ttl": self._settings.result_ttl_seconds,
+            "failure_ttl": self._settings.failure_ttl_seconds,
+            "description": task.meta.agent,
+            "job_id": task.id,
+            "meta": task.meta.dump(),
+            "retry": task.retry,
+        }
 
     def _retry(self, definition: AgentDefinition[Any, Any], options: TaskOptions) -> Retry | None:
         policy = definition.retries
