@@ -57,6 +57,7 @@ def work(project: Project) -> Work:
     failure = project.submit("fault-fail", {"retries": 0}, message="stack test")
     retried = project.submit("fault-fail-times", times=1)
     project.submit("fault-write-disk", megabytes=4)
+    project.submit("fault-sleep", seconds=30)  # longer than from one scrape to the next
     work = Work(
         success=project.wait_for(success, "finished"),
         failure=project.wait_for(failure, "failed"),

@@ -129,11 +129,17 @@ class Project:
         for inspection in json.loads(shown.stdout):
             yield inspection["Config"]["Labels"]["com.docker.compose.service"], inspection
 
-    def require_real(self, service: str) -> None:
-        """Skip the test where an image that can do nothing stands in for the service's own."""
+    def is_placeholder(self, service: str) -> bool:
+        """Return whether an image that can do nothing stands in for the service's own; it says so in a header."""
+        if service not in PROBES:
+            return False
         url = f"http://127.0.0.1:{PROBES[service]}/"
         done = self.execute(service, "sh", "-c", f"curl -sI {url} || wget -S -q -O /dev/null {url}", check=False)
-        if "x-lab-placeholder: 1" in (done.stdout + done.stderr).lower():
+        return "x-lab-placeholder: 1" in (done.stdout + done.stderr).lower()
+
+    def require_real(self, service: str) -> None:
+        """Skip the test where a placeholder runs."""
+        if self.is_placeholder(service):
             pytest.skip(f"a placeholder stands in for the image of {service}")
 
     # The parts
@@ -162,15 +168,17 @@ class Project:
         return list(answer.raise_for_status().json()["data"]["result"])
 
     def elastic(
-        self, method: str, path: str, user: str = "elastic", body: Any = None, **options: Any
+        self, method: str, path: str, user: str = "elastic", body: Any = None, lines: str | None = None
     ) -> httpx.Response:
-        """Ask Elasticsearch as one of its users."""
+        """Ask Elasticsearch as one of its users, with a JSON body or with lines of JSON."""
         return self.http.request(
             method,
             f"{self.url('elasticsearch')}{path}",
-            headers=basic(user, self.values[f"{user.upper()}_PASSWORD"]),
-            json=body,
-            **options,
+            headers={
+                **basic(user, self.values[f"{user.upper()}_PASSWORD"]),
+                "Content-Type": "application/json" if lines is None else "application/x-ndjson",
+            },
+            content=lines if lines is not None else json.dumps(body) if body is not None else None,
         )
 
     def count(self, target: str, query: Mapping[str, Any]) -> int:

@@ -78,7 +78,8 @@ def test_a_writer_cannot_change_a_line(project: Project) -> None:
 
     assert project.elastic("PUT", path, user="logstash_writer", body=DOCUMENT).status_code == 409
     line = f"/{next(iter(project.elastic('GET', f'/{LOG_DATA_STREAM}').json()))}/_doc/written-once"
-    assert project.elastic("PUT", line, user="logstash_writer", body=DOCUMENT).status_code == 403
+    change = f"{line}?if_seq_no=0&if_primary_term=1"
+    assert project.elastic("PUT", change, user="logstash_writer", body=DOCUMENT).status_code == 403
     assert project.elastic("DELETE", line, user="logstash_writer").status_code == 403
 
 

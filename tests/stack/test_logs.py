@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import httpx
 import pytest
 
 from agent_service.telemetry.contract import LOG_DATA_STREAM, Field
@@ -32,9 +31,7 @@ def create(
     lines = []
     for id_, document in documents:
         lines += [json.dumps({"create": {"_index": stream, "_id": id_}}), json.dumps(document)]
-    answer: httpx.Response = project.elastic(
-        "POST", "/_bulk", user="logstash_writer", content="".join(f"{line}\n" for line in lines)
-    )
+    answer = project.elastic("POST", "/_bulk", user="logstash_writer", lines="".join(f"{line}\n" for line in lines))
     answer.raise_for_status()
     return [item["create"] for item in answer.json()["items"]]
 

@@ -7,17 +7,22 @@ the payload differ; they are put aside before the two are held against each othe
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from rq import Queue, Retry, Worker
+from rq.command import send_stop_job_command
 from rq.rate_limit import RateLimit, RateLimitRegistry
 
 from agent_service.tasks.jobs import ATTEMPTS_FIELD, FIRST_PROCESS_FIELD, PROGRESS_FIELD, STOP_FIELD
 from agent_service.tasks.workers import METRICS_FIELD
 from tests.integration.system import wait_until
 
+ROOT = Path(__file__).parents[3]
 OURS = {ATTEMPTS_FIELD, FIRST_PROCESS_FIELD, PROGRESS_FIELD, STOP_FIELD, METRICS_FIELD}
 VOLATILE = {
     "created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat", "execution_started_at",
@@ -182,3 +187,36 @@ def test_a_canceled_task_leaves_what_stock_rq_leaves(make_system, redis_client):
     found = differences(snapshot(redis_client, "ours"), theirs)
     # RQ keeps canceled jobs for good; ours go when failed ones would.
     assert found == ["rq:job:<id>: expires True, stock False"]
+
+
+def test_a_stopped_task_leaves_what_stock_rq_leaves(make_system, redis_client, valkey_url):
+    redis_client.flushall()
+    queue = Queue("default", connection=redis_client)
+    job = queue.enqueue(sleeping, result_ttl=86400, failure_ttl=604800, job_timeout=180, meta={"a": 1})
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "rq.cli", "worker", "--url", valkey_url, "--name", "stock", "--quiet", "default"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        wait_until(lambda: job.get_status() == "started" and job.refresh() is None and job.worker_name, "it runs")
+        send_stop_job_command(redis_client, job.id)
+        wait_until(lambda: job.get_status() == "stopped", "it is stopped")
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    theirs = snapshot(redis_client, "stock")
+
+    redis_client.flushall()
+    system = make_system(JOURNAL_HOURS="0")
+    system.start_api()
+    process = system.start_worker()
+    task = system.submit("fault-block", {"timeout_seconds": 180, "retries": 0}, seconds=40)
+    system.wait_for(task, "started")
+    system.http.delete(f"/tasks/{task['id']}").raise_for_status()
+    name = system.wait_for(task, "stopped")["worker"]
+    assert system.stop(process) == 0
+    mine = snapshot(redis_client, name)
+    # Stock RQ forgets when a stopped run ended; ours tells.
+    del mine["rq:results:<id>"][1][0]["execution_ended_at"]  # type: ignore[index]
+    assert not (found := differences(mine, theirs)), "\n".join(found)

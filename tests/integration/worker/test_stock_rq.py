@@ -56,3 +56,28 @@ def test_suspend_and_resume_are_obeyed(system, valkey_url):
     assert system.task(task)["status"] == "queued"
     subprocess.run([*RQ, "resume", "--url", valkey_url], check=True, capture_output=True)
     assert system.wait_for(task, "finished")["attempts"] == 1
+
+
+def test_a_mixed_fleet_drains_the_queue_and_loses_nothing(make_system, valkey_url):
+    system = make_system()
+    system.start_api()
+    item = {"agent": "fault-sleep", "input": {"seconds": 0}}
+    answers = [system.http.post("/tasks/batch", json={"tasks": [item] * 500}).raise_for_status() for _ in range(2)]
+    ids = [result["task"]["id"] for answer in answers for result in answer.json()["results"]]
+    stock = subprocess.Popen(
+        [*RQ, "worker", "--serializer", "rq.serializers.JSONSerializer", "--url", valkey_url, "--quiet", "default"],
+        env=system.environment,
+        cwd=system.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: any(record["task_ids"] for record in system.worker_records()), "the stock worker works")
+        system.start_worker()
+        done = [system.wait_for(task_id, "finished", "failed") for task_id in ids]
+    finally:
+        stock.terminate()
+        stock.wait(30)
+    assert len(ids) == 1000
+    assert {(task["status"], task["attempts"]) for task in done} == {("finished", 1)}
+    assert len({task["worker"] for task in done}) == 2
