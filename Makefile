@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PACKAGES := agent_service tests benchmarks
 SERVICE := $(BIN)/agent-service
 
-.PHONY: help install init up down logs urls demo check format test test-chaos bench lock clean
+.PHONY: help install init up down logs urls demo check format test test-chaos bench bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,9 +57,15 @@ test-chaos: $(INSTALLED)  ## Kill processes while tasks flow, and account for ev
 bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
 	@for name in log_line submit_overhead worker_rate idle_memory; do $(BIN)/python -m benchmarks.$$name; done
 
+bench-peers: $(INSTALLED)  ## Measure the worker against other queues, installed into .venv-peers for that
+	@test -x .venv-peers/bin/python || $(BIN)/uv venv --quiet .venv-peers
+	@VIRTUAL_ENV=.venv-peers $(BIN)/uv pip install --quiet --require-hashes --requirements requirements/peers.txt
+	@PEERS_PYTHON=$(CURDIR)/.venv-peers/bin/python $(BIN)/python -m benchmarks.compare $(ROUNDS)
+
 lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the newest versions that it allows
 	@$(call compile,service,)
 	@$(call compile,dev,--group dev)
+	@$(call compile,peers,--group peers)
 
 clean:  ## Remove .venv and the caches; .env and var/ stay
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
