@@ -13,7 +13,3 @@ class Nothing(BaseModel):
 def noop(_: Nothing) -> Nothing:
     """Does nothing."""
     return Nothing()
-
-
-def bare() -> None:
-    """Does nothing, for a worker that knows no agents."""

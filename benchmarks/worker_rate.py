@@ -32,7 +32,7 @@ def queue_stock(service: Service, redis: Redis, count: int) -> None:
     """Enqueue a bare function as RQ's own users do."""
     del service
     queue = Queue("default", connection=redis)
-    queue.enqueue_many([Queue.prepare_data("benchmarks.noop_agent.bare", result_ttl=3600) for _ in range(count)])
+    queue.enqueue_many([Queue.prepare_data("benchmarks.bare.bare", result_ttl=3600) for _ in range(count)])
 
 
 def drain_rate(
