@@ -48,7 +48,7 @@ ENV PATH=/opt/agents/bin:$PATH \
     LOG_DIR=/var/log/agents \
     VAR_DIR=/var/lib/agents
 
-USER agents
+USER 10001:10001
 WORKDIR /var/lib/agents
 EXPOSE 8000 9464
 CMD ["agent-service", "api"]

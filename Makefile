@@ -9,31 +9,43 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed
-PACKAGES := agent_service tests benchmarks
+PACKAGES := agent_service stack tests benchmarks
 SERVICE := $(BIN)/agent-service
+MODE := auto
+# What `python -m stack up` says by its exit code when there is no engine, or no images.
+NOT_HERE := 3
 
-.PHONY: help install init up down logs urls demo check format test test-chaos bench bench-peers lock clean
+.PHONY: help install init up down reset logs urls demo check format test test-chaos bench bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Install everything into .venv; the other targets do so by themselves
 
-init: $(INSTALLED)  ## Write .env with a random API key
+init: $(INSTALLED)  ## Write .env with a random API key and random passwords
 	@$(SERVICE) init
+	@$(STACK) passwords
 
-up: $(INSTALLED) .env  ## Start the service and stay in front of it; Ctrl-C stops it
-	@$(SERVICE) up
+up: $(INSTALLED) .env  ## Start everything: the whole stack with Docker, else without: make up [MODE=docker|embedded]
+	@if [ "$(MODE)" != embedded ]; then \
+	  code=0; $(STACK) up || code=$$?; \
+	  if [ $$code -ne $(NOT_HERE) ] || [ "$(MODE)" = docker ]; then exit $$code; fi; \
+	  echo "So the embedded form starts instead of the whole stack; Ctrl-C stops it."; \
+	fi; \
+	exec $(SERVICE) up
 
-down: $(INSTALLED)  ## Stop the service
-	@$(SERVICE) down
+down: $(INSTALLED) .env  ## Stop what runs, in whichever form; all data stays
+	@if $(STACK) is-up; then $(STACK) down; else $(SERVICE) down; fi
 
-logs:  ## Follow the log files of the running service
-	@ls var/log/*.json >/dev/null 2>&1 || { echo "There are no log files yet; \`make up\` starts the service." >&2; exit 1; }
-	@tail -n 20 -F var/log/*.json
+reset: stack-reset  ## Stop the whole stack and delete all of its data, after asking
 
-urls: $(INSTALLED)  ## Print where everything is
-	@$(SERVICE) urls
+logs: $(INSTALLED) .env  ## Follow the logs: make logs [S=service]
+	@if $(STACK) is-up; then exec $(COMPOSE) logs --follow --tail 50 $(S); fi; \
+	ls var/log/*.json >/dev/null 2>&1 || { echo "There are no log files yet; \`make up\` starts the service." >&2; exit 1; }; \
+	exec tail -n 20 -F var/log/*.json
+
+urls: $(INSTALLED) .env  ## Print where everything is
+	@if $(STACK) is-up; then $(STACK) urls; else $(SERVICE) urls; fi
 
 demo: $(INSTALLED) .env  ## Have a document reported on and show every signal of it: make demo [FILE=path]
 	@$(SERVICE) demo $(if $(FILE),"$(FILE)")
@@ -43,6 +55,7 @@ check: $(INSTALLED)  ## Lint, check the format, the types, and what may import w
 	@$(BIN)/ruff format --check $(PACKAGES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(STACK) check
 
 format: $(INSTALLED)  ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix $(PACKAGES)
@@ -72,6 +85,9 @@ clean:  ## Remove .venv and the caches; .env and var/ stay
 
 .env: | $(INSTALLED)
 	@$(SERVICE) init
+	@$(STACK) passwords
+
+include stack.mk
 
 define compile
 $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

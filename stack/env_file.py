@@ -51,7 +51,7 @@ def require(values: Mapping[str, str], name: str) -> str:
         MissingSettingError: It is missing or empty.
     """
     if not values.get(name):
-        raise MissingSettingError(f"{name} is missing from .env; run `make init`")
+        raise MissingSettingError(f"{name} is missing from .env; run `make stack-passwords`")
     return values[name]
 
 
@@ -60,15 +60,31 @@ def random_password() -> str:
     return secrets.token_hex(HEX_BYTES)
 
 
-def fill_passwords(template: str) -> str:
-    """Return an env file's text with a new password behind every name that is to have one and has none yet."""
+def fill_passwords(text: str) -> str:
+    """Return an env file's text in which each password has a value: a new one where there was none."""
     for name in PASSWORDS:
-        template = re.sub(rf"^{name}=[ \t]*$", f"{name}={random_password()}", template, flags=re.MULTILINE)
-    return template
+        line = f"{name}={random_password()}"
+        if re.search(rf"^{name}=", text, flags=re.MULTILINE):
+            text = re.sub(rf"^{name}=[ \t]*$", line, text, flags=re.MULTILINE)
+        else:
+            text = f"{text.rstrip()}\n{line}\n"
+    return text
+
+
+def fill_missing(file: Path) -> int:
+    """Give each password that an env file lacks a random value, and leave the rest as it is.
+
+    Raises:
+        MissingSettingError: There is no such file.
+    """
+    if not file.is_file():
+        raise MissingSettingError(f"{file} is missing; run `make init`")
+    file.chmod(0o600)
+    file.write_text(fill_passwords(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
 
 
 def new_env(api_key: str) -> str:
     """Return the text of an env file that has only what has no default."""
     digest = hashlib.sha256(api_key.encode()).hexdigest()
-    empty = "".join(f"{name}=\n" for name in PASSWORDS)
-    return f"API_KEY={api_key}\nAPI_KEYS_SHA256=default:{digest}\n{fill_passwords(empty)}"
+    return fill_passwords(f"API_KEY={api_key}\nAPI_KEYS_SHA256=default:{digest}\n")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Deletes trace indices and log files past their time, once an hour.
+# Deletes trace indices past their time, once an hour.
 set -eu
 umask 077
 
@@ -22,12 +22,8 @@ delete_old_traces() {
   done
 }
 
-delete_old_log_files() {
-  find /var/log/agents -type f -name '*.json*' -mtime "+$LOG_FILE_RETENTION_DAYS" -print -delete | sed 's/^/deleted file /'
-}
-
 while true; do
-  if delete_old_traces && delete_old_log_files; then
+  if delete_old_traces; then
     touch /tmp/done
     pause=3600
   else

@@ -153,16 +153,6 @@ def test_logstash_brings_the_lines(project: Project, work: Work) -> None:
     wait_until(lambda: project.count(LOG_DATA_STREAM, query) == 3, "the lines are in Elasticsearch")
 
 
-def test_old_log_files_are_deleted_and_new_ones_stay(project: Project, work: Work) -> None:
-    old = "/var/log/agents/agent-worker-gone-1.json.3"
-    project.execute("worker", "touch", "-d", "2020-01-31", old)
-
-    project.restart("janitor")
-
-    wait_until(lambda: project.execute("worker", "test", "!", "-e", old, check=False).returncode == 0, "it is deleted")
-    assert project.log_lines()
-
-
 def mapped_fields(project: Project, stream: str) -> set[str]:
     mappings = project.elastic("GET", f"/{stream}/_mapping").raise_for_status().json()
     return {field for index in mappings.values() for field in _leaves(index["mappings"]["properties"])}

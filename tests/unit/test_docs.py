@@ -41,6 +41,7 @@ def test_every_setting_and_metric_that_a_document_names_exists(document: Path):
     text = document.read_text()
     settings = {name.upper() for name in Settings.model_fields}
     prefixes = tuple({name.partition("_")[0] + "_" for name in settings})
+    settings |= set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
     named = {word for word in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", text) if word.startswith(prefixes)}
     metrics = set(re.findall(r"`(agent_[a-z_]+)`", text)) - {"agent_service"}
 
@@ -50,7 +51,8 @@ def test_every_setting_and_metric_that_a_document_names_exists(document: Path):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_make_target_that_a_document_names_exists(document: Path):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    makefiles = "".join((ROOT / name).read_text() for name in ("Makefile", "stack.mk"))
+    targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
     text = document.read_text()
 
     named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,36 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from agent_service.settings import Settings
+from stack.env_file import PASSWORDS
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
+COMPOSE = EXAMPLE.with_name("docker-compose.yml")
+SETTINGS = {name.upper() for name in Settings.model_fields}
+
+
+def compose_variables() -> dict[str, str]:
+    """Return the variables that docker-compose.yml reads, with their defaults."""
+    found = re.findall(r"\$\{([A-Z0-9_]+)(?::-([^}]*)|:\?[^}]*)?\}", COMPOSE.read_text())
+    return {name: default for name, default in found if default} | {
+        name: "" for name, default in found if not default and not dict(found).get(name)
+    }
+
+
 def test_it_names_every_setting_and_nothing_else():
-    assert set(dotenv_values(EXAMPLE)) == {name.upper() for name in Settings.model_fields}
+    assert set(dotenv_values(EXAMPLE)) == SETTINGS | set(compose_variables())
+
+
+def test_its_values_are_the_compose_files_defaults():
+    defaults = {name: value for name, value in compose_variables().items() if value != "/dev/null"}
+    example = dotenv_values(EXAMPLE)
+    assert {name: example[name] for name in defaults} == defaults
+
+
+def test_it_holds_no_password_of_the_stack():
+    example = dotenv_values(EXAMPLE)
+    assert {example[name] for name in PASSWORDS} == {""}
 
 
 def test_each_setting_is_explained():
@@ -32,6 +57,8 @@ def test_its_values_are_the_defaults(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name.upper(), raising=False)
     defaults = Settings()
     for name, value in dotenv_values(EXAMPLE).items():
+        if name not in SETTINGS:
+            continue
         monkeypatch.setenv(name, value or "")
 
     assert Settings().model_dump() == defaults.model_dump()

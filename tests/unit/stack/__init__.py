@@ -1,0 +1,1 @@
+"""Tests of what `make` runs around the compose file."""
