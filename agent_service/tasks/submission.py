@@ -259,7 +259,8 @@ class Submitter:
             group_id=task.meta.workflow_id,
             depends_on=_dependency(task),
             rate_limit=RateLimit(task.meta.agent, limit) if limit else None,
-            status=JobStatus.DEFERRED if task.after else JobStatus.QUEUED,
+            # Not deferred, even where there are dependencies: RQ makes it so, unless all of them have ended by now.
+            status=JobStatus.QUEUED,
             **self._options(task),
         )
 
