@@ -17,6 +17,7 @@ from agent_service.tasks.commit import GroupCommitter
 from agent_service.tasks.connection import connect
 from agent_service.tasks.control import TaskControl
 from agent_service.tasks.journal import Journal
+from agent_service.tasks.links import Links
 from agent_service.tasks.queries import TaskReader
 from agent_service.tasks.submission import Submitter
 from agent_service.telemetry.metrics import Metrics
@@ -61,9 +62,9 @@ class Services:
         reads, writes = connect(settings), connect(settings, retries=0)
         modules = agent_modules(settings.agent_modules, faults=settings.fault_agents)
         agents, workflows = AgentRegistry(modules), load_workflows(modules)
-        journal = Journal(reads, settings)
-        submitter = Submitter(Broker(writes), agents, settings, metrics, journal)
-        control = TaskControl(Broker(writes), settings, metrics, journal)
+        journal, links = Journal(reads, settings), Links.of(settings)
+        submitter = Submitter(Broker(writes, links), agents, settings, metrics, journal)
+        control = TaskControl(Broker(writes, links), settings, metrics, journal)
         runner = WorkflowRunner(submitter, control, workflows, settings)
         agents.add(runner.coordinator())
         return cls(
@@ -75,7 +76,7 @@ class Services:
             agents=agents,
             workflows=workflows,
             journal=journal,
-            reader=TaskReader(Broker(reads)),
+            reader=TaskReader(Broker(reads, links)),
             control=control,
             submitter=submitter,
             committer=GroupCommitter(submitter, settings.max_queue_tasks),

@@ -249,6 +249,9 @@ def _show_next(settings: Settings, run: Mapping[str, Any], console: Console, *, 
     console.print(f"  {own_command()} list")
     for name, place in places(settings):
         console.print(f"  {name:<20} {place}")
+    for name, link in run["links"].items():
+        if name != "self":
+            console.print(f"  in {name.capitalize():<17} {link}", soft_wrap=True)
 
 
 def _heading(console: Console, title: str) -> None:

@@ -14,6 +14,9 @@ from rq.job import Job
 from agent_service.tasks import keys
 from agent_service.tasks.errors import TaskNotFoundError
 from agent_service.tasks.jobs import SERIALIZER, TaskJob
+from agent_service.tasks.links import Links
+
+NO_LINKS = Links()
 
 
 class Broker:
@@ -21,10 +24,12 @@ class Broker:
 
     Attributes:
         redis: The client; RQ needs one that returns bytes.
+        links: Makes the links of tasks to other tools.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, links: Links = NO_LINKS) -> None:
         self.redis = redis
+        self.links = links
         self._queues: dict[str, Queue] = {}
 
     def queue(self, name: str) -> Queue:

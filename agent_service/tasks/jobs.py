@@ -14,6 +14,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from agent_service.tasks.callbacks import CallbackCaller
+from agent_service.tasks.links import Links
 from agent_service.tasks.models import Progress, Task, TaskError, TaskStatus
 
 TASK_FUNCTION = "agent_service.worker.entry.run_task"
@@ -134,11 +135,12 @@ def task_status(status: JobStatus | str | None) -> TaskStatus:
         return TaskStatus.DEFERRED
 
 
-def to_task(job: TaskJob, *, result: Result | None = None, whole: bool = True) -> Task:
+def to_task(job: TaskJob, links: Links, *, result: Result | None = None, whole: bool = True) -> Task:
     """Return the job as a `Task`.
 
     Args:
         job: The job as fetched.
+        links: Makes the links to other tools.
         result: Its latest result, where it has one.
         whole: Whether input, result and stack trace are wanted; a list goes without.
     """
@@ -167,7 +169,13 @@ def to_task(job: TaskJob, *, result: Result | None = None, whole: bool = True) -
         input=job.kwargs.get("payload") if whole else None,
         result=result.return_value if whole and result and status is TaskStatus.FINISHED else None,
         error=error,
-        links={"self": f"/tasks/{job.id}", "events": f"/tasks/{job.id}/events"},
+        links={
+            "self": f"/tasks/{job.id}",
+            "events": f"/tasks/{job.id}/events",
+            **links.to_task(
+                job.id, meta.agent, meta.trace_id, meta.submitted_at, job.ended_at if status.is_final else None
+            ),
+        },
     )
 
 

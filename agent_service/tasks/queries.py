@@ -34,7 +34,7 @@ class TaskReader:
         """
         job = self._broker.fetch(task_id)
         result = job.latest_result() if task_status(job.get_status(refresh=False)) is TaskStatus.FINISHED else None
-        return to_task(job, result=_success(result))
+        return to_task(job, self._broker.links, result=_success(result))
 
     def get_many(self, task_ids: Iterable[str]) -> list[Task]:
         """Return the tasks that there are of several, with their results.
@@ -48,7 +48,9 @@ class TaskReader:
         for job in jobs:
             pipeline.xrevrange(Result.get_key(job.id), "+", "-", count=1)
         results = [_restore(job, raw) for job, raw in zip(jobs, pipeline.execute() if jobs else (), strict=True)]
-        return [to_task(job, result=_success(result)) for job, result in zip(jobs, results, strict=True)]
+        return [
+            to_task(job, self._broker.links, result=_success(result)) for job, result in zip(jobs, results, strict=True)
+        ]
 
     def page(
         self, *, agent: str | None = None, status: TaskStatus | None = None, limit: int = 50, cursor: str | None = None
@@ -76,7 +78,7 @@ class TaskReader:
                 break
         more = last if len(found) == limit or seen == SCAN_LIMIT else None
         jobs = [job for job in self._broker.fetch_many(found) if job is not None] if found else []
-        return TaskPage(tasks=[to_task(job, whole=False) for job in jobs], next_cursor=more)
+        return TaskPage(tasks=[to_task(job, self._broker.links, whole=False) for job in jobs], next_cursor=more)
 
     def _walk(self, agent: str | None, cursor: str | None) -> Iterator[tuple[str, TaskStatus]]:
         """Yield ids and states from the cursor on, newest first, dropping ids whose task has expired."""

@@ -207,7 +207,7 @@ class Submitter:
         for task in prepared:
             task.end_span()
             self._metrics.count(contract.TASKS_SUBMITTED, agent=task.meta.agent, queue=task.queue)
-        return [to_task(cast("TaskJob", jobs[task.id])) for task in prepared]
+        return [to_task(cast("TaskJob", jobs[task.id]), self.broker.links) for task in prepared]
 
     def _put_together(self, prepared: Sequence[PreparedTask], pipeline: Pipeline) -> dict[str, Job]:
         """Put everything that RQ can write blindly onto one pipeline."""

@@ -290,18 +290,20 @@ class WorkflowRunner:
             for name, step in state.steps.items()
         ]
         result = next((task.result for task in tasks.values()), None)
+        trace_id = state.traceparent.split("-")[1] if state.traceparent else None
+        links = self._submitter.broker.links.to_workflow(state.id, trace_id, state.submitted_at, state.ended_at)
         return WorkflowRun(
             id=state.id,
             name=state.name,
             status=state.status,
-            trace_id=state.traceparent.split("-")[1] if state.traceparent else None,
+            trace_id=trace_id,
             submitted_at=state.submitted_at,
             submitted_by=state.submitted_by,
             ended_at=state.ended_at,
             steps=steps,
             result=result,
             error=state.error,
-            links={"self": f"/workflows/{state.id}"},
+            links={"self": f"/workflows/{state.id}", **links},
         )
 
 
