@@ -15,7 +15,7 @@ MODE := auto
 # What `python -m stack up` says by its exit code when there is no engine, or no images.
 NOT_HERE := 3
 
-.PHONY: help install init up down reset logs urls demo check format test test-chaos bench bench-peers lock clean
+.PHONY: help install init up down logs urls demo check format test test-chaos bench bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,6 @@ up: $(INSTALLED) .env  ## Start everything: the whole stack with Docker, else wi
 down: $(INSTALLED) .env  ## Stop what runs, in whichever form; all data stays
 	@if $(STACK) is-up; then $(STACK) down; else $(SERVICE) down; fi
 
-reset: stack-reset  ## Stop the whole stack and delete all of its data, after asking
-
 logs: $(INSTALLED) .env  ## Follow the logs: make logs [S=service]
 	@if $(STACK) is-up; then exec $(COMPOSE) logs --follow --tail 50 $(S); fi; \
 	ls var/log/*.json >/dev/null 2>&1 || { echo "There are no log files yet; \`make up\` starts the service." >&2; exit 1; }; \
@@ -50,7 +48,7 @@ urls: $(INSTALLED) .env  ## Print where everything is
 demo: $(INSTALLED) .env  ## Have a document reported on and show every signal of it: make demo [FILE=path]
 	@$(SERVICE) demo $(if $(FILE),"$(FILE)")
 
-check: $(INSTALLED)  ## Lint, check the format, the types, and what may import what
+check: $(INSTALLED)  ## Check the code, what may import what, and each file of the stack with its own program
 	@$(BIN)/ruff check $(PACKAGES)
 	@$(BIN)/ruff format --check $(PACKAGES)
 	@$(BIN)/mypy

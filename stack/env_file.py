@@ -51,7 +51,7 @@ def require(values: Mapping[str, str], name: str) -> str:
         MissingSettingError: It is missing or empty.
     """
     if not values.get(name):
-        raise MissingSettingError(f"{name} is missing from .env; run `make stack-passwords`")
+        raise MissingSettingError(f"{name} is missing from .env; run `make passwords`")
     return values[name]
 
 
