@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import errno
+import logging
+import socket
+import socketserver
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from agent_service.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 Route = Callable[[], tuple[int, str, bytes]]
 """Gives status, content type and body."""
 
+TEXT = "text/plain; charset=utf-8"
 CLIENT_SECONDS = 10
 
 
@@ -47,7 +55,7 @@ class ExpositionServer:
             PortTakenError: Another program listens there.
         """
         try:
-            self._server = _Server((host, port), _handler(metrics, dict(routes or {})))
+            self._server = _Server(host, port, _handler(metrics, dict(routes or {})))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(host, port, setting) from error
@@ -75,21 +83,43 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        """Bind, without the base class's question to DNS for a host name that nobody reads."""
+        socketserver.TCPServer.server_bind(self)
+
+    def handle_error(self, *client: Any) -> None:
+        """Say nothing of a client that went away in the middle of its answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(*client)
+
 
 def _handler(metrics: Metrics, routes: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = CLIENT_SECONDS
+        # Head and body go out as two packets; Nagle's algorithm would hold the second for the client's delayed ACK.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
+            try:
+                status, content_type, body = self._find(path)
+            except Exception:
+                logger.exception("%s cannot be shown", path)
+                status, content_type, body = 500, TEXT, b"see the log\n"
+            self._answer(status, content_type, body)
+
+        def _find(self, path: str) -> tuple[int, str, bytes]:
             if path == "/metrics":
                 body, content_type = metrics.render(self.headers.get("Accept", ""))
-                self._answer(200, content_type, body)
-            elif path in routes:
-                self._answer(*routes[path]())
-            else:
-                self._answer(404, "text/plain; charset=utf-8", b"there is /metrics here\n")
+                return 200, content_type, body
+            if path in routes:
+                return routes[path]()
+            return 404, TEXT, b"there is /metrics here\n"
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Metrics:
         self._families: dict[str, Any] = {}
         # Finding a label's child by name costs more than the count itself.
         self._children: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
+        self._lock = threading.Lock()
 
     def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Add `amount` to a counter.
@@ -82,13 +84,24 @@ class Metrics:
         """
         self._child(metric, labels).set(value)
 
+    def show(self, metric: Metric, **labels: str) -> None:
+        """Show a metric from now on, though nothing has happened yet: at 0, or as a histogram without observations.
+
+        Raises:
+            ValueError: The labels are not the metric's.
+        """
+        self._child(metric, labels)
+
     def add_collector(self, collect: Callable[[], Iterable[Sample]]) -> None:
         """Ask `collect` for samples at each scrape; while it raises, its families are left out."""
         self._registry.register(_Computed(collect))
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics and their content type: OpenMetrics, with exemplars, where `accept` asks for it."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # what it makes of a version that is no number
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
     def _child(self, metric: Metric, labels: dict[str, str]) -> Any:
@@ -100,17 +113,17 @@ class Metrics:
 
     def _make_child(self, metric: Metric, labels: dict[str, str]) -> Any:
         _check_labels(metric, labels)
-        family = self._families.get(metric.name)
-        if family is None:
-            buckets = {"buckets": metric.buckets} if metric.kind is MetricKind.HISTOGRAM else {}
-            family = _KINDS[metric.kind](
-                metric.name,
-                metric.help,
-                metric.labels,
-                registry=self._registry,
-                **buckets,  # type: ignore[arg-type]
-            )
-            self._families[metric.name] = family
+        with self._lock:  # a family that two threads make at once is a duplicate to the registry
+            family = self._families.get(metric.name)
+            if family is None:
+                buckets = {"buckets": metric.buckets} if metric.kind is MetricKind.HISTOGRAM else {}
+                family = self._families[metric.name] = _KINDS[metric.kind](
+                    metric.name,
+                    metric.help,
+                    metric.labels,
+                    registry=self._registry,
+                    **buckets,  # type: ignore[arg-type]
+                )
         return family.labels(**labels) if metric.labels else family
 
 
@@ -127,18 +140,17 @@ class _Computed(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Yield the families of one scrape."""
+        by_metric: defaultdict[Metric, list[Sample]] = defaultdict(list)
         try:
-            samples = list(self._collect())
+            for sample in self._collect():
+                _check_labels(sample.metric, sample.labels)
+                by_metric[sample.metric].append(sample)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other metrics must still be read
             if not self._failing:
                 logger.warning("some metrics are missing from the scrape: %s", error)
             self._failing = True
             return
         self._failing = False
-        by_metric: defaultdict[Metric, list[Sample]] = defaultdict(list)
-        for sample in samples:
-            _check_labels(sample.metric, sample.labels)
-            by_metric[sample.metric].append(sample)
         for metric, group in by_metric.items():
             kind = CounterMetricFamily if metric.kind is MetricKind.COUNTER else GaugeMetricFamily
             family = kind(metric.name, metric.help, labels=metric.labels)

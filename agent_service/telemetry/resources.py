@@ -8,6 +8,7 @@ import resource
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from typing import Any
 
 import psutil
 
-_HAS_PROC = Path("/proc/thread-self/io").exists() and os.access("/proc/self/clear_refs", os.W_OK)
+# Each may be missing by itself: the kernel, a sandbox or a process that is not dumpable can withhold it.
+_HAS_THREAD_IO = os.access("/proc/thread-self/io", os.R_OK)
+_HAS_PEAK = os.access("/proc/self/clear_refs", os.W_OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,12 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         """Close the coroutine."""
         self._coroutine.close()
 
+    def __getattr__(self, name: str) -> Any:
+        """Show the coroutine's own `cr_` attributes, from which `inspect`, and anyio with it, tell a task's state."""
+        if name.startswith("cr_"):
+            return getattr(self._coroutine, name)
+        raise AttributeError(name)
+
     def __await__(self) -> Generator[Any, Any, Any]:
         value: Any = None
         error: BaseException | None = None
@@ -214,6 +223,15 @@ def _or_zero(read: Callable[[], float]) -> float:
         return 0.0
 
 
+class _ThreadFile:
+    """The open `/proc/thread-self/io` of one thread; it is closed when the thread's locals go."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.open("/proc/thread-self/io", os.O_RDONLY | os.O_CLOEXEC)
+        # Not at the interpreter's end, when another thread may still read it.
+        weakref.finalize(self, os.close, self.descriptor).atexit = False
+
+
 _thread_files = threading.local()
 
 
@@ -222,18 +240,18 @@ def _thread_io() -> tuple[int, int]:
 
     Source: proc(5), /proc/pid/io, read_bytes and write_bytes.
     """
-    if not _HAS_PROC:
+    if not _HAS_THREAD_IO:
         return 0, 0
-    descriptor = getattr(_thread_files, "descriptor", None)
-    if descriptor is None:
-        descriptor = _thread_files.descriptor = os.open("/proc/thread-self/io", os.O_RDONLY | os.O_CLOEXEC)
-    fields = os.pread(descriptor, 256, 0).split()
+    file: _ThreadFile | None = getattr(_thread_files, "file", None)
+    if file is None:
+        file = _thread_files.file = _ThreadFile()
+    fields = os.pread(file.descriptor, 256, 0).split()
     return int(fields[9]), int(fields[11])
 
 
 def _high_water_mark() -> int:
     """Return the highest resident memory of the process since the mark was last started anew, in bytes."""
-    if _HAS_PROC:
+    if _HAS_PEAK:
         status = Path("/proc/self/status").read_bytes()
         start = status.index(b"VmHWM:") + 6
         return int(status[start : status.index(b"kB", start)]) * 1024
@@ -243,5 +261,5 @@ def _high_water_mark() -> int:
 
 def _reset_high_water_mark() -> None:
     """Start the mark anew; source: proc(5), /proc/pid/clear_refs, value 5."""
-    if _HAS_PROC:
+    if _HAS_PEAK:
         Path("/proc/self/clear_refs").write_text("5")

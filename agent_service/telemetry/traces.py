@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -27,6 +28,7 @@ SINK_DELAY_MILLISECONDS = 200
 
 _propagator = TraceContextTextMapPropagator()
 _configured = threading.Event()
+_sinks: list[BatchSpanProcessor] = []
 
 
 def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter] = ()) -> None:
@@ -43,12 +45,12 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     _configured.set()
     has_endpoint = any(os.environ.get(name) for name in ENDPOINTS)
     os.environ["OTEL_SERVICE_NAME"] = service
-    os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp" if has_endpoint else "none")
-    os.environ.setdefault("OTEL_METRICS_EXPORTER", "none")
-    os.environ.setdefault("OTEL_LOGS_EXPORTER", "none")
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    _default("OTEL_TRACES_EXPORTER", "otlp" if has_endpoint else "none")
+    _default("OTEL_METRICS_EXPORTER", "none")
+    _default("OTEL_LOGS_EXPORTER", "none")
+    _default("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     # The stable names of HTTP attributes, which the instrumentation gives only where it is asked to.
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    _default("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     resource = {
         "service.version": version("agent-service"),
         "host.name": socket.gethostname(),
@@ -59,7 +61,18 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         for exporter in exporters:
-            provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=SINK_DELAY_MILLISECONDS))
+            sink = BatchSpanProcessor(exporter, schedule_delay_millis=SINK_DELAY_MILLISECONDS)
+            provider.add_span_processor(sink)
+            _sinks.append(sink)
+
+
+def _default(variable: str, value: str) -> None:
+    """Set an environment variable that is unset or empty, which is the same to OpenTelemetry.
+
+    Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#parsing-empty-value
+    """
+    if not os.environ.get(variable):
+        os.environ[variable] = value
 
 
 def shutdown_tracing(seconds: float) -> None:
@@ -67,10 +80,15 @@ def shutdown_tracing(seconds: float) -> None:
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         return
-    # The exporter waits between its own retries; a thread that is left behind ends with the process.
-    flushing = threading.Thread(target=provider.shutdown, name="flush-traces", daemon=True)
-    flushing.start()
-    flushing.join(seconds)
+    # The provider ends its processors one after the other, and an exporter waits between its own retries: the sinks
+    # must not wait for an endpoint that is away. A thread that is left behind ends with the process.
+    ends = [provider.shutdown, *(sink.shutdown for sink in _sinks)]
+    threads = [threading.Thread(target=end, name="flush-traces", daemon=True) for end in ends]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def current_trace_id() -> str | None:
@@ -130,12 +148,23 @@ def _to_dict(span: ReadableSpan) -> dict[str, Any]:
         "trace_id": f"{context.trace_id:032x}" if context else "",
         "span_id": f"{context.span_id:016x}" if context else "",
         "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
-        "name": span.name,
+        "name": _plain(span.name),
         "service": str(span.resource.attributes.get("service.name", "")),
         "kind": span.kind.name.lower(),
         "start": (span.start_time or 0) / 1e9,
         "end": (span.end_time or 0) / 1e9,
         "status": statuses.get(span.status.status_code, "unset"),
-        "attributes": {str(key): value for key, value in (span.attributes or {}).items()},
+        "attributes": {str(key): _plain(value) for key, value in (span.attributes or {}).items()},
         "links": [f"{link.context.span_id:016x}" for link in span.links],
     }
+
+
+def _plain(value: object) -> object:
+    """Return an attribute's value as JSON can say it, so that one span's does not cost its whole batch."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    return [_plain(item) for item in value] if isinstance(value, Sequence) else value

@@ -51,7 +51,9 @@ def run_worker(settings: Settings, queue: str) -> None:
     journal = Journal(redis, settings)
     configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
     metrics = Metrics()
-    exposition = ExpositionServer(settings.metrics_host, settings.worker_metrics_port, metrics)
+    exposition = ExpositionServer(
+        settings.metrics_host, settings.worker_metrics_port, metrics, setting="WORKER_METRICS_PORT"
+    )
     exposition.start()
     Worker(settings, queue, exposition, metrics, journal).run()
     exposition.stop()

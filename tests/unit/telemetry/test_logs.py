@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from agent_service.settings import Settings
 from agent_service.telemetry.contract import ALWAYS_LOGGED, Field, ServiceName
 from agent_service.telemetry.logs import (
+    MESSAGE_LIMIT,
+    TRUNCATED,
     EcsFormatter,
     LogContext,
     LogDirectoryError,
@@ -112,6 +115,76 @@ def test_what_cannot_be_printed_does_not_cost_the_line():
     assert line("x", thing=Hostile())["labels"]["thing"] == "<Hostile>"
 
 
+class Unprintable(Exception):  # noqa: N818 - also used where nothing failed
+    def __str__(self):
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+def test_a_message_and_arguments_that_cannot_be_printed_do_not_cost_the_line():
+    assert line(Unprintable())["message"].startswith("<Unprintable>")
+    assert line("%s sheep", Unprintable())["message"].startswith("%s sheep")
+
+
+def test_an_error_that_cannot_be_printed_does_not_cost_the_line():
+    error = Unprintable()
+    data = line("x", exc_info=(Unprintable, error, None))
+    assert at(data, Field.ERROR_TYPE) == "Unprintable"
+    assert at(data, Field.ERROR_MESSAGE) == "<Unprintable>"
+
+
+def test_a_loggers_name_that_is_no_utf_8_does_not_cost_the_line():
+    odd = logging.LogRecord("\ud800", logging.INFO, __file__, 1, "x", (), None)
+    assert at(json.loads(FORMATTER.format(odd)), Field.LOG_LOGGER) == "?"
+
+
+def test_a_key_that_cannot_be_printed_costs_the_labels_and_not_the_message():
+    odd = record("still here")
+    odd.__dict__[Unprintable()] = 1
+    data = json.loads(FORMATTER.format(odd))
+    assert at(data, Field.MESSAGE) == "still here"
+    assert at(data, Field.LABELS) == {"unwritten": "RuntimeError"}
+
+
+def test_the_callers_stack_is_kept_where_it_was_asked_for():
+    asked = logging.LogRecord("x", logging.INFO, __file__, 1, "x", (), None, sinfo="Stack (most recent call last):")
+    assert "most recent" in at(json.loads(FORMATTER.format(asked)), Field.ERROR_STACK_TRACE)
+
+
+def test_numbers_of_tokens_are_no_secrets_and_tokens_are():
+    labels = line("x", input_tokens=12, token_count=3, token=7, tokens="abc")["labels"]
+    assert labels == {"input_tokens": 12, "token_count": 3, "token": "[redacted]", "tokens": "[redacted]"}
+
+
+def test_secrets_are_found_by_name_inside_nested_data_too():
+    text = line("x", request={"headers": [{"Authorization": "Basic abc"}], "user": {"password": {"old": "abc"}}})
+    assert "abc" not in text["labels"]["request"]
+
+
+@pytest.mark.parametrize("value", [True, '{"forged": "line"}'])
+def test_no_extra_can_stand_in_for_the_line(value):
+    assert line("real", ecs_line=value)["labels"] == {"ecs_line": value}
+
+
+def test_an_empty_name_becomes_one_that_elasticsearch_takes():
+    assert line("x", **{"": 1})["labels"] == {"_": 1}
+
+
+def test_a_secret_that_the_cut_would_halve_is_blotted_out_whole():
+    message = line("x" * (MESSAGE_LIMIT - 6) + "hunter2-redis")["message"]
+    assert "hunter" not in message
+    assert message.endswith(TRUNCATED)
+
+
+def test_the_redis_password_is_blotted_out_as_it_is_written_and_as_it_is_meant(configured_with):
+    directory = configured_with(redis_url="redis://:p%40ss%2Fword@host/0")
+    logging.getLogger("x").info("it is p@ss/word, in a URL p%%40ss%%2Fword")
+    text = "".join(path.read_text() for path in directory.iterdir())
+    assert "p@ss" not in text
+    assert "p%40ss" not in text
+
+
 def test_a_long_message_is_cut():
     assert len(line("x" * 1_000_000)["message"]) < 40_000
 
@@ -122,7 +195,7 @@ anything = st.recursive(
     max_leaves=8,
 )
 names = st.text(string.ascii_letters + string.digits + "._- é", min_size=1).filter(
-    lambda name: name not in logging.makeLogRecord({}).__dict__ and name not in {"message", "asctime"}
+    lambda name: name not in logging.makeLogRecord({}).__dict__ and name not in {"message", "asctime", "level"}
 )
 
 
@@ -135,17 +208,26 @@ def test_whatever_is_logged_is_exactly_one_line_that_parses(message, extra):
 
 
 @pytest.fixture
-def configured(tmp_path):
-    """Configure logging as a process does, and put the test's own handlers back."""
+def configured_with(tmp_path):
+    """Configure logging as a process does, with settings of one's own, and put the test's own handlers back."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
-    configure_logging(ServiceName.API, Settings(log_dir=tmp_path, log_file_bytes=4096, log_files=3), stdout=False)
-    yield tmp_path
+
+    def configure(**settings):
+        configure_logging(ServiceName.API, Settings(log_dir=tmp_path, **settings), stdout=False)
+        return tmp_path
+
+    yield configure
     for handler in root.handlers:
         handler.close()
     root.handlers, root.level = handlers, level
     logging.captureWarnings(False)
+
+
+@pytest.fixture
+def configured(configured_with):
+    return configured_with(log_file_bytes=4096, log_files=3)
 
 
 def test_a_full_file_is_renamed_to_a_name_that_starts_alike(configured):
@@ -234,3 +316,47 @@ def test_a_sink_gets_the_lines_of_tasks_and_no_others():
     finally:
         remove_sink(sink)
     assert got == [("task-1", "inside")]
+
+
+def test_a_sink_that_raises_costs_no_line_and_is_told_once(caplog):
+    def sink(context, data):
+        raise ConnectionError("Redis is away")
+
+    add_sink(sink)
+    try:
+        with bound(CONTEXT):
+            assert [line("first")["message"], line("second")["message"]] == ["first", "second"]
+    finally:
+        remove_sink(sink)
+    assert caplog.text.count("Redis is away") == 1
+
+
+def test_a_sink_gets_plain_data():
+    got = []
+
+    def sink(context, data):
+        got.append(data)
+
+    add_sink(sink)
+    try:
+        with bound(CONTEXT):
+            written = line("x", section=1)
+    finally:
+        remove_sink(sink)
+    assert got == [written]
+
+
+def test_a_file_that_another_process_removes_at_the_same_time_is_no_error(configured_with, tmp_path, monkeypatch):
+    old = tmp_path / "agent-api-host-1.json"
+    old.write_text("{}\n")
+    glob = Path.glob
+
+    def glob_and_remove(self, pattern):
+        found = list(glob(self, pattern))
+        old.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "glob", glob_and_remove)
+    configured_with()
+    logging.getLogger("x").info("here")
+    assert [path for path in tmp_path.iterdir() if path != old]

@@ -1,10 +1,14 @@
 """What Prometheus reads from one process."""
 
+import threading
+
 import pytest
+from prometheus_client import Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent_service.telemetry import contract
+from agent_service.telemetry import metrics as metrics_module
 from agent_service.telemetry.contract import Metric, MetricKind
 from agent_service.telemetry.metrics import Metrics, Sample
 
@@ -93,3 +97,42 @@ def test_the_contract_names_each_metric_once_in_prometheus_style():
         assert bool(metric.buckets) == (metric.kind is MetricKind.HISTOGRAM), metric
         assert isinstance(metric, Metric)
         assert metric.help.endswith(".")
+
+
+def test_a_source_with_wrong_labels_does_not_cost_the_others():
+    metrics = Metrics()
+    metrics.count(contract.TASKS_SUBMITTED, agent="a", queue="q")
+    metrics.add_collector(lambda: [Sample(contract.WORKER_MEMORY, 1, {"unheard": "of"})])
+    assert len(samples(metrics)) == 1
+
+
+def test_threads_that_use_a_metric_first_at_the_same_time_share_its_family(monkeypatch):
+    metrics, both_inside, errors = Metrics(), threading.Barrier(2), []
+    check = metrics_module._check_labels
+
+    def check_together(metric, labels):
+        check(metric, labels)
+        both_inside.wait(5)
+
+    monkeypatch.setattr(metrics_module, "_check_labels", check_together)
+    monkeypatch.setattr(metrics_module, "_KINDS", {MetricKind.COUNTER: slow_counter})
+
+    def count(agent):
+        try:
+            metrics.count(contract.TASKS_SUBMITTED, agent=agent, queue="q")
+        except ValueError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=count, args=(agent,)) for agent in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(samples(metrics)) == 2
+
+
+def slow_counter(*args, **kwargs):
+    """A counter whose making lets another thread run."""
+    threading.Event().wait(0.05)
+    return Counter(*args, **kwargs)

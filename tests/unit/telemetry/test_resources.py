@@ -1,8 +1,11 @@
 """What an agent's code uses is put to its own account."""
 
 import asyncio
+import inspect
 import os
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +143,28 @@ def test_processes_that_are_gone_use_nothing():
     tree.cpu_ratio()
     burn(0.05)
     assert tree.cpu_ratio() > 0
+
+
+def test_a_thread_that_ended_keeps_no_file_open():
+    def work():
+        meter = ResourceMeter()
+        meter.start()
+        meter.stop()
+
+    work()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_state_of_a_metered_coroutine_can_be_asked_for():
+    async def agent():
+        pass
+
+    metered = MeteredCoroutine(agent(), ResourceMeter(by_steps=True))
+    assert inspect.getcoroutinestate(metered) == inspect.CORO_CREATED
+    metered.close()
+    assert inspect.getcoroutinestate(metered) == inspect.CORO_CLOSED
