@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     journal_hours: NonNegativeInt = 24
     journal_lines: PositiveInt = 1_000
 
+    # Incidents
+    alerts_token: SecretStr | None = None
+    alerts_token_sha256: str | None = None
+    escalation_policy: Path | None = None
+    incident_days: PositiveInt = Field(default=90, le=3650)
+    incident_reopen_hours: PositiveInt = Field(default=24, le=24 * 365)
+    runbooks_dir: Path | None = None
+    prometheus_url: str | None = None
+
     # Where to look next
     grafana_url: str | None = None
     kibana_url: str | None = None
@@ -98,11 +107,23 @@ class Settings(BaseSettings):
     def _check_digests(cls, value: dict[str, str]) -> dict[str, str]:
         """Refuse what cannot be a SHA-256 digest, such as a key pasted in plain."""
         for name, digest in value.items():
-            if len(digest) != 64 or any(character not in "0123456789abcdef" for character in digest):
+            if not _is_digest(digest):
                 raise ValueError(f"the digest of key {name!r} is not 64 hexadecimal digits")
         return value
+
+    @field_validator("alerts_token_sha256")
+    @classmethod
+    def _check_alerts_digest(cls, value: str | None) -> str | None:
+        """Refuse what cannot be a SHA-256 digest, such as the token itself."""
+        if value is None or _is_digest(value.lower()):
+            return value and value.lower()
+        raise ValueError("not 64 hexadecimal digits; `make init` writes the digest of a new token")
 
     @property
     def journal_seconds(self) -> int:
         """How long a task's own log lines and spans are kept in Redis; 0 keeps none."""
         return self.journal_hours * 3600
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and all(character in "0123456789abcdef" for character in text)

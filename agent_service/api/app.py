@@ -13,7 +13,7 @@ from agent_service import __version__
 from agent_service.api import pages, problems
 from agent_service.api.documentation import TAGS, AgentApi, operation_id
 from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders, UnforeseenErrors
-from agent_service.api.routes import agents, events, health, tasks, workflows
+from agent_service.api.routes import agents, alerts, events, health, incidents, runbooks, tasks, workflows
 from agent_service.api.services import Services
 from agent_service.settings import Settings
 
@@ -31,6 +31,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     Raises:
         RedisUnavailableError: The settings do not say where Redis is.
         AgentDefinitionError: An agent, or a module that should hold some, cannot be used.
+        EscalationPolicyError: The escalation policy cannot be used.
     """
     services = services or Services.build(settings)
 
@@ -61,8 +62,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    routed = (tasks.router, events.router, agents.router, workflows.router, health.router, health.keyed_router)
-    for router in (*routed, pages.router):
+    routed = (tasks.router, events.router, agents.router, workflows.router, incidents.router, alerts.router)
+    for router in (*routed, health.router, health.keyed_router, runbooks.router, pages.router):
         app.include_router(router)
     FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls=UNTRACED)
     return app

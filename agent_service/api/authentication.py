@@ -11,13 +11,19 @@ from fastapi import Depends, Request
 from starlette.datastructures import Headers
 
 from agent_service.api import problems
-from agent_service.api.problems import ProblemError
+from agent_service.api.problems import ProblemError, ProblemKind
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in its own header."},
 }
 """How a key is sent, as OpenAPI tells it."""
+ALERTS_SCHEME: Final = "alertsToken"
+ALERTS_SECURITY_SCHEME: Final[dict[str, Any]] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`Authorization: Bearer <token>`, with the token that only Alertmanager has",
+}
 
 
 class ApiKeys:
@@ -56,17 +62,32 @@ def authenticate(request: Request) -> str:
     Raises:
         ProblemError: It carries none, or one that is not valid.
     """
-    keys: ApiKeys = request.app.state.services.keys
-    key = _key_in(request.headers)
+    headers = request.headers
+    key = _bearer(headers)
+    if key is None:
+        key = headers.get("x-api-key", "")
+    return _owner(request.app.state.services.keys, key, problems.UNAUTHORIZED, "API key")
+
+
+def authenticate_alerts(request: Request) -> str:
+    """Return the name under which Alertmanager's token is known.
+
+    Raises:
+        ProblemError: The request carries no token, or another one.
+    """
+    token = _bearer(request.headers) or ""
+    return _owner(request.app.state.services.alerts_token, token, problems.ALERTS_UNAUTHORIZED, "token for alerts")
+
+
+def _owner(keys: ApiKeys, key: str, refusal: ProblemKind, what: str) -> str:
     owner = keys.owner_of(key.encode("latin-1")) if key else None  # latin-1 gives back the very bytes that were sent
     if owner is None:
-        detail = "the API key is not valid" if key else "the request carries no API key"
-        raise ProblemError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+        detail = f"the {what} is not valid" if key else f"the request carries no {what}"
+        raise ProblemError(refusal, detail, headers={"WWW-Authenticate": "Bearer"})
     return owner
 
 
-def _key_in(headers: Headers) -> str:
+def _bearer(headers: Headers) -> str | None:
+    """Return what is sent as a bearer token, or None where the request is authorized in another way, or in none."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
-    return headers.get("x-api-key", "")
+    return credentials.strip() if scheme.lower() == "bearer" else None

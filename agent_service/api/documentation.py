@@ -7,17 +7,20 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from agent_service.api.authentication import SECURITY_SCHEMES
+from agent_service.api.authentication import ALERTS_SCHEME, ALERTS_SECURITY_SCHEME, SECURITY_SCHEMES
 from agent_service.api.problems import INTERNAL_ERROR, MEDIA_TYPE, FieldError, Problem, ProblemKind
 
 TAGS = [
     {"name": "tasks", "description": "Give an agent work, follow it, end it."},
     {"name": "agents", "description": "What can be asked of the service."},
     {"name": "workflows", "description": "Several agents as one graph."},
+    {"name": "incidents", "description": "From an alert to what was learned from it."},
     {"name": "service", "description": "Whether the service is well, and who works for it."},
 ]
 OPEN: dict[str, Any] = {"security": []}
 """For `openapi_extra` of an operation that needs no key."""
+FOR_ALERTMANAGER: dict[str, Any] = {"security": [{ALERTS_SCHEME: []}]}
+"""For `openapi_extra` of an operation that needs Alertmanager's token."""
 
 
 class AgentApi(FastAPI):
@@ -27,7 +30,7 @@ class AgentApi(FastAPI):
         """Return the document, made once."""
         document = super().openapi()
         components = document.setdefault("components", {})
-        components["securitySchemes"] = SECURITY_SCHEMES
+        components["securitySchemes"] = SECURITY_SCHEMES | {ALERTS_SCHEME: ALERTS_SECURITY_SCHEME}
         for model in (Problem, FieldError):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)

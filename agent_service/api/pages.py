@@ -22,7 +22,8 @@ router = APIRouter(include_in_schema=False)
 
 _STYLE: Final = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-    "padding:0 1rem}code{font-family:ui-monospace,monospace}td{padding:.15rem 1rem .15rem 0;vertical-align:top}"
+    "padding:0 1rem}code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.5rem;border:1px solid gray}"
+    "td,th{padding:.15rem 1rem .15rem 0;vertical-align:top;text-align:left}"
 )
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _PAGE_HEADERS: Final = {
@@ -33,11 +34,12 @@ _PAGE_HEADERS: Final = {
 @router.get("/")
 async def front_page() -> HTMLResponse:
     """Say what this is."""
-    return _page(
+    return page(
         "Agent service",
         f"<p>Runs AI agents in the background and shows what they do. Version {html.escape(__version__)}.</p>"
         '<ul><li><a href="/docs">What the API can do</a></li>'
         '<li><a href="/openapi.json">The same as an OpenAPI document</a></li>'
+        '<li><a href="/runbooks">What to do about an alert</a></li>'
         '<li><a href="/readyz">Whether it is ready</a></li></ul>',
     )
 
@@ -52,7 +54,7 @@ async def openapi_document(request: Request) -> JSONResponse:
 async def operations_page(request: Request) -> HTMLResponse:
     """List the operations of the OpenAPI document."""
     document = request.app.openapi()
-    return _page(
+    return page(
         "API",
         "<p>Send a key as <code>Authorization: Bearer …</code> or <code>X-API-Key: …</code>. "
         'Bodies, answers and examples are in <a href="/openapi.json">/openapi.json</a>.</p>'
@@ -69,10 +71,18 @@ async def problem_page(slug: str) -> PlainTextResponse:
     return PlainTextResponse(f"{kind.title} ({kind.status})\n\nCause: {kind.cause}\nWhat to do: {kind.remedy}\n")
 
 
-def _page(title: str, body: str) -> HTMLResponse:
+def page(title: str, body: str, status: int = 200) -> HTMLResponse:
+    """Return a page.
+
+    Args:
+        title: Its title, as HTML.
+        body: What is below, as HTML.
+        status: The HTTP status.
+    """
     return HTMLResponse(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>{body}</html>',
+        status,
         headers=_PAGE_HEADERS,
     )
 

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from agent_service.agents import UnknownAgentError
+from agent_service.incidents import IncidentNotFoundError, StepOutOfOrderError
 from agent_service.tasks.errors import (
     IdempotencyBusyError,
     IdempotencyMismatchError,
@@ -73,6 +74,14 @@ UNAUTHORIZED: Final = ProblemKind(
     "Send a key as `Authorization: Bearer <key>` or `X-API-Key: <key>`. `make init` makes one; API_KEYS_SHA256 lists "
     "the digests of those that are valid.",
 )
+ALERTS_UNAUTHORIZED: Final = ProblemKind(
+    "alerts-unauthorized",
+    401,
+    "No valid token for alerts",
+    "The notification carries no token for alerts, or another one than is configured here. API keys do not count.",
+    "Let Alertmanager send ALERTS_TOKEN as `Authorization: Bearer <token>` (http_config, authorization, "
+    "credentials_file); ALERTS_TOKEN_SHA256 is its digest. `make init` makes both.",
+)
 NOT_FOUND: Final = ProblemKind(
     "not-found",
     404,
@@ -97,6 +106,13 @@ WORKFLOW_NOT_FOUND: Final = ProblemKind(
     "No workflow has that name, or no run of one has that id.",
     "Choose a name that GET /workflows lists, or an id that POST /workflows/{name} gave.",
 )
+INCIDENT_NOT_FOUND: Final = ProblemKind(
+    "incident-not-found",
+    404,
+    "No such incident",
+    "No incident has that id: it never existed, or it was resolved longer than INCIDENT_DAYS ago.",
+    "Choose one of those that GET /incidents lists.",
+)
 PROBLEM_NOT_FOUND: Final = ProblemKind(
     "problem-not-found", 404, "No such problem", "No kind of problem has that name.", "Take the `type` of a problem."
 )
@@ -113,6 +129,14 @@ INVALID_TRANSITION: Final = ProblemKind(
     "The task is in another state",
     "Only waiting and running tasks are canceled; only failed, stopped and canceled ones are retried.",
     "Read the task again and decide by its status.",
+)
+STEP_OUT_OF_ORDER: Final = ProblemKind(
+    "step-out-of-order",
+    409,
+    "The step does not follow",
+    "An incident goes from open over acknowledged, investigating and mitigated to resolved and reviewed; this step may "
+    "not come after its present state.",
+    "Take one of the steps that the detail names; `next_steps` of the incident lists them too.",
 )
 IDEMPOTENCY_KEY_BUSY: Final = ProblemKind(
     "idempotency-key-busy",
@@ -192,13 +216,16 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
     kind.slug: kind
     for kind in (
         UNAUTHORIZED,
+        ALERTS_UNAUTHORIZED,
         NOT_FOUND,
         TASK_NOT_FOUND,
         AGENT_NOT_FOUND,
         WORKFLOW_NOT_FOUND,
+        INCIDENT_NOT_FOUND,
         PROBLEM_NOT_FOUND,
         METHOD_NOT_ALLOWED,
         INVALID_TRANSITION,
+        STEP_OUT_OF_ORDER,
         IDEMPOTENCY_KEY_BUSY,
         BODY_TOO_LARGE,
         INVALID_REQUEST,
@@ -226,6 +253,8 @@ _KIND_OF_ERROR: Final[Mapping[type[Exception], ProblemKind]] = {
     UnknownAgentError: UNKNOWN_AGENT,
     UnknownWorkflowError: WORKFLOW_NOT_FOUND,
     WorkflowNotFoundError: WORKFLOW_NOT_FOUND,
+    IncidentNotFoundError: INCIDENT_NOT_FOUND,
+    StepOutOfOrderError: STEP_OUT_OF_ORDER,
     RequestValidationError: INVALID_REQUEST,
 }
 _KIND_OF_STATUS: Final[Mapping[int, ProblemKind]] = {
@@ -370,6 +399,8 @@ def _field_errors(error: Exception, place: Sequence[str | int]) -> list[FieldErr
         return [FieldError(pointer=pointer((*place, "agent")), detail=str(error))]
     if isinstance(error, InvalidCallbackError):
         return [FieldError(pointer=pointer((*place, "options", "callback_url")), detail=str(error))]
+    if isinstance(error, StepOutOfOrderError):
+        return [FieldError(pointer=pointer(("step",)), detail=str(error))]
     if isinstance(error, RequestValidationError):
         return [_request_fault(fault) for fault in error.errors()]
     return []

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
 from agent_service.api import problems
-from agent_service.api.authentication import authenticate
+from agent_service.api.authentication import authenticate, authenticate_alerts
 from agent_service.api.problems import FieldError, ProblemError
 
 
@@ -40,12 +40,34 @@ class KeyedRoute(APIRoute):
     The key is looked at before the body is read, so a stranger cannot make the service parse anything.
     """
 
+    @staticmethod
+    def caller_of(request: Request) -> str:
+        """Return who sends a request.
+
+        Raises:
+            ProblemError: Nobody who may.
+        """
+        return authenticate(request)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler with the check in front of it."""
         handle = super().get_route_handler()
 
         async def authenticated(request: Request) -> Response:
-            request.state.caller = authenticate(request)
+            request.state.caller = self.caller_of(request)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return authenticated
+
+
+class AlertsRoute(KeyedRoute):
+    """A route that needs Alertmanager's token, which opens nothing else."""
+
+    @staticmethod
+    def caller_of(request: Request) -> str:
+        """Return the name under which Alertmanager's token is known.
+
+        Raises:
+            ProblemError: The request does not carry it.
+        """
+        return authenticate_alerts(request)

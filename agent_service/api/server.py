@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from agent_service.agents import AgentDefinitionError
 from agent_service.api.app import create_app
 from agent_service.api.services import Services
+from agent_service.incidents import EscalationPolicyError, IncidentGauges
 from agent_service.settings import Settings
 from agent_service.tasks.connection import RedisUnavailableError
 from agent_service.tasks.queues import QueueGauges
@@ -101,7 +102,7 @@ def _build_services(settings: Settings) -> Services:
         raise StartupError("no API key is configured: run `make init`, or set API_KEYS_SHA256 to name:sha256 pairs")
     try:
         return Services.build(settings)
-    except (RedisUnavailableError, AgentDefinitionError, WorkflowDefinitionError) as error:
+    except (RedisUnavailableError, AgentDefinitionError, WorkflowDefinitionError, EscalationPolicyError) as error:
         raise StartupError(str(error)) from error
 
 
@@ -131,6 +132,7 @@ def _exposed(services: Services) -> Iterator[None]:
 
     gauges = QueueGauges(services.redis, services.agents, settings.worker_queues)
     services.metrics.add_collector(gauges.samples)
+    services.metrics.add_collector(IncidentGauges(services.incidents.store, services.escalation).samples)
     routes = {"/sd/workers": workers, "/healthz": lambda: (200, JSON, b'{"status":"ok"}')}
     host, port = settings.metrics_host, settings.metrics_port
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,6 +12,15 @@ from redis import Redis
 
 from agent_service.agents import AgentRegistry, agent_modules
 from agent_service.api.authentication import ApiKeys
+from agent_service.incidents import (
+    EscalationPolicy,
+    IncidentDesk,
+    IncidentStore,
+    Reviewer,
+    Runbooks,
+    load_policy,
+)
+from agent_service.incidents.models import ALERTMANAGER
 from agent_service.settings import Settings
 from agent_service.tasks.broker import Broker
 from agent_service.tasks.commit import GroupCommitter
@@ -31,6 +41,7 @@ class Services:
     Attributes:
         redis: For reading: a command is sent once more where its connection broke.
         writes: For writing: sent once, since a transaction that is sent twice may run twice.
+        alerts_token: The one key that Alertmanager has; none where alerts are not taken.
         closing: Set when the process is about to stop, so that those who follow a task are let go.
     """
 
@@ -47,6 +58,11 @@ class Services:
     submitter: Submitter
     committer: GroupCommitter
     runner: WorkflowRunner
+    alerts_token: ApiKeys
+    escalation: EscalationPolicy
+    incidents: IncidentDesk
+    reviewer: Reviewer
+    runbooks: Runbooks
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -57,6 +73,7 @@ class Services:
             RedisUnavailableError: The settings do not say where Redis is.
             AgentDefinitionError: An agent, or a module that should hold some, cannot be used.
             WorkflowDefinitionError: A workflow cannot be used.
+            EscalationPolicyError: The escalation policy cannot be used.
         """
         metrics = metrics or Metrics()
         reads, writes = connect(settings), connect(settings, retries=0)
@@ -67,6 +84,13 @@ class Services:
         control = TaskControl(Broker(writes, links), settings, metrics, journal)
         runner = WorkflowRunner(submitter, control, workflows, settings)
         agents.add(runner.coordinator())
+        escalation = load_policy(settings.escalation_policy)
+        incidents = IncidentStore(
+            reads,
+            writes,
+            kept=timedelta(days=settings.incident_days),
+            reopened=timedelta(hours=settings.incident_reopen_hours),
+        )
         return cls(
             settings=settings,
             metrics=metrics,
@@ -81,6 +105,11 @@ class Services:
             submitter=submitter,
             committer=GroupCommitter(submitter, settings.max_queue_tasks),
             runner=runner,
+            alerts_token=ApiKeys({ALERTMANAGER: settings.alerts_token_sha256} if settings.alerts_token_sha256 else {}),
+            escalation=escalation,
+            incidents=IncidentDesk(incidents, escalation, metrics),
+            reviewer=Reviewer(settings),
+            runbooks=Runbooks(settings.runbooks_dir),
         )
 
     async def close(self) -> None:

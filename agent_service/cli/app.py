@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent_service.cli.errors import CommandError
+from agent_service.cli.incident_commands import incident
 
 app = typer.Typer(
     name="agent-service",
@@ -17,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(incident)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The id that `submit` printed.")]
 

@@ -73,6 +73,14 @@ class ServiceClient:
         """
         return self._request("GET", path, params={key: value for key, value in query.items() if value is not None})
 
+    def get_text(self, path: str) -> str:
+        """Return the answer to a GET of something that is no JSON document.
+
+        Raises:
+            CommandError: There is no service, or it refused.
+        """
+        return self._send("GET", path).text
+
     def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """Return the answer to a POST of a JSON body.
 
@@ -118,13 +126,17 @@ class ServiceClient:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def _request(self, method: str, path: str, **options: Any) -> Any:
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.is_error:
             raise _problem(response)
+        return response
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        response = self._send(method, path, **options)
         try:
             return response.json()
         except ValueError as error:

@@ -12,19 +12,22 @@ from agent_service.cli.errors import CommandError
 
 KEY_NAME = "default"
 KEY_PREFIX = "as_"
+ALERTS_PREFIX = "at_"
 KEY_BYTES = 32
 BARE_TEMPLATE = """\
 # Every other setting has a default; the project's .env.example explains them.
 API_KEY=
 API_KEYS_SHA256=
+ALERTS_TOKEN=
+ALERTS_TOKEN_SHA256=
 """
 
 
 def write_env(directory: Path) -> Path:
-    """Write `.env` from `.env.example`, with a random API key, for the owner's eyes only.
+    """Write `.env` from `.env.example`, with a random API key and token for alerts, for the owner's eyes only.
 
     Args:
-        directory: Where both are; without a `.env.example` only the key is written.
+        directory: Where both are; without a `.env.example` only these two are written.
 
     Returns:
         The file written.
@@ -42,13 +45,28 @@ def write_env(directory: Path) -> Path:
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(fill(template, key=KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)))
+        stream.write(
+            fill(
+                template,
+                key=KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES),
+                alerts_token=ALERTS_PREFIX + secrets.token_urlsafe(KEY_BYTES),
+            )
+        )
     return file
 
 
-def fill(template: str, *, key: str) -> str:
-    """Return the template with the key and its digest in their places."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    for name, value in (("API_KEY", key), ("API_KEYS_SHA256", f"{KEY_NAME}:{digest}")):
+def fill(template: str, *, key: str, alerts_token: str) -> str:
+    """Return the template with the key, the token for alerts, and their digests in their places."""
+    values = {
+        "API_KEY": key,
+        "API_KEYS_SHA256": f"{KEY_NAME}:{_digest(key)}",
+        "ALERTS_TOKEN": alerts_token,
+        "ALERTS_TOKEN_SHA256": _digest(alerts_token),
+    }
+    for name, value in values.items():
         template = re.sub(rf"^{name}=.*$", f"{name}={value}", template, flags=re.MULTILINE)
     return template
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -53,6 +53,8 @@ OPERATION_SECONDS_BUCKETS: Final = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
 """The boundaries that the OpenTelemetry GenAI conventions advise for operation duration."""
+INCIDENT_SECONDS_BUCKETS: Final = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+"""From half a minute to a day."""
 
 TASKS_SUBMITTED: Final = Metric(
     "agent_tasks_submitted_total", MetricKind.COUNTER, "Tasks acknowledged by the service.", ("agent", "queue")
@@ -160,6 +162,32 @@ INCIDENT_UNACKNOWLEDGED: Final = Metric(
     "For how long the oldest unacknowledged incident has waited for somebody, in seconds.",
     ("severity", "team"),
 )
+INCIDENT_ESCALATION_AFTER: Final = Metric(
+    "incident_escalation_after_seconds",
+    MetricKind.GAUGE,
+    "After how long without an acknowledgement a step of the escalation policy is due, in seconds.",
+    ("severity", "team", "escalation", "receiver"),
+)
+INCIDENTS_OPENED: Final = Metric(
+    "incidents_opened_total",
+    MetricKind.COUNTER,
+    "Incidents that were opened, or opened again.",
+    ("severity", "team"),
+)
+INCIDENT_TIME_TO_ACKNOWLEDGE: Final = Metric(
+    "incident_time_to_acknowledge_seconds",
+    MetricKind.HISTOGRAM,
+    "From an incident's opening, or its last reopening, until somebody took it up, in seconds.",
+    ("severity", "team"),
+    INCIDENT_SECONDS_BUCKETS,
+)
+INCIDENT_TIME_TO_RESOLVE: Final = Metric(
+    "incident_time_to_resolve_seconds",
+    MetricKind.HISTOGRAM,
+    "From an incident's opening, or its last reopening, until it was resolved, in seconds.",
+    ("severity", "team"),
+    INCIDENT_SECONDS_BUCKETS,
+)
 HTTP_DURATION: Final = Metric(
     "http_server_request_duration_seconds",
     MetricKind.HISTOGRAM,
@@ -169,8 +197,8 @@ HTTP_DURATION: Final = Metric(
     exemplar=True,
 )
 
-RESERVED: Final = (GEN_AI_TOKEN_USAGE, GEN_AI_OPERATION_DURATION, COST, INCIDENTS_OPEN, INCIDENT_UNACKNOWLEDGED)
-"""Named for agents that call models and for incidents; nothing exposes them yet."""
+RESERVED: Final = (GEN_AI_TOKEN_USAGE, GEN_AI_OPERATION_DURATION, COST)
+"""Named for agents that call models; nothing exposes them yet."""
 
 METRICS: Final = (
     TASKS_SUBMITTED,
@@ -190,6 +218,12 @@ METRICS: Final = (
     WORKER_MEMORY,
     ERRORS,
     HTTP_DURATION,
+    INCIDENTS_OPEN,
+    INCIDENTS_OPENED,
+    INCIDENT_UNACKNOWLEDGED,
+    INCIDENT_ESCALATION_AFTER,
+    INCIDENT_TIME_TO_ACKNOWLEDGE,
+    INCIDENT_TIME_TO_RESOLVE,
     *RESERVED,
 )
 

@@ -8,13 +8,22 @@ from pathlib import Path
 import pytest
 
 from agent_service.api.problems import KINDS
-from agent_service.api.routes import agents, events, health, tasks, workflows
+from agent_service.api.routes import agents, alerts, events, health, incidents, tasks, workflows
 from agent_service.settings import Settings
 from agent_service.telemetry.contract import METRICS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-ROUTERS = (tasks.router, events.router, agents.router, workflows.router, health.router, health.keyed_router)
+ROUTERS = (
+    tasks.router,
+    events.router,
+    agents.router,
+    workflows.router,
+    incidents.router,
+    alerts.router,
+    health.router,
+    health.keyed_router,
+)
 
 
 def test_the_api_document_tells_every_problem_with_its_status():
