@@ -41,6 +41,9 @@ RUN groupadd --gid 10001 agents \
 
 COPY --from=build /opt/agents /opt/agents
 
+# The API shows them; in the wheel they are not.
+COPY docs/runbooks /opt/agents/share/agent-service/runbooks
+
 ENV PATH=/opt/agents/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     API_HOST=0.0.0.0 \

@@ -77,6 +77,8 @@ lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the n
 	@$(call compile,service,)
 	@$(call compile,dev,--group dev)
 	@$(call compile,peers,--group peers)
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.13 \
+	  --custom-compile-command "make lock" --group log-alerts -o requirements/log-alerts.txt
 
 clean:  ## Remove .venv and the caches; .env and var/ stay
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

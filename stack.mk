@@ -3,7 +3,12 @@
 STACK := $(BIN)/python -m stack
 COMPOSE := docker compose --env-file .env
 
-.PHONY: reset passwords test-stack ps
+# The sources of dashboards, saved objects and log alerts are linted and typed like everything else.
+PACKAGES += grafana kibana log_alerts
+
+.PHONY: reset passwords test-stack ps dashboards check-dashboards test-dashboards
+
+check: check-dashboards
 
 reset: $(INSTALLED)  ## Stop the whole stack and delete all of its data, after asking
 	@$(STACK) reset
@@ -16,3 +21,14 @@ ps: $(INSTALLED)  ## Show every container of the stack and how it is
 
 test-stack: $(INSTALLED)  ## Start the stack under a name of its own and test it: make test-stack [ARGS="-k name"]
 	@$(BIN)/pytest tests/stack $(ARGS)
+
+dashboards: $(INSTALLED)  ## Write Grafana's dashboards, Kibana's saved objects and docs/dashboards.md from their sources
+	@$(BIN)/python -m grafana.source
+	@$(BIN)/python -m kibana.source
+
+# Part of `make check`: what the dashboards and saved objects name exists, and they are what their sources write.
+check-dashboards: $(INSTALLED)
+	@$(BIN)/pytest -q --no-header tests/unit/dashboards
+
+test-dashboards: $(INSTALLED)  ## Run every panel's queries against the stack after a demo: make test-dashboards [ARGS="-k name"]
+	@$(BIN)/pytest tests/dashboards $(ARGS)

@@ -17,6 +17,9 @@ from typing import Any
 
 import yaml
 
+from log_alerts.patterns import PatternError, load
+from log_alerts.rules import outdated
+from stack.alert_faults import comment_faults, rule_faults, runbook_faults, untested
 from stack.engine import COMPOSE_FILE, REPOSITORY, EngineError, ask, configuration, has_docker, has_image
 from stack.env_file import new_env
 from stack.names import unknown_fields, unknown_metrics
@@ -26,7 +29,13 @@ IN_IMAGE = {"promtool": "PROMETHEUS_IMAGE", "amtool": "ALERTMANAGER_IMAGE"}
 TOOL_SECONDS = 120.0
 MEMORY_LIMIT = int(4.5 * 2**30)
 LOOPBACK = "127.0.0.1"
-SCRIPTS = ("elasticsearch/setup/setup.sh", "elasticsearch/janitor/janitor.sh", "kibana/import.sh")
+SCRIPTS = (
+    "alertmanager/start.sh",
+    "elasticsearch/setup/setup.sh",
+    "elasticsearch/janitor/janitor.sh",
+    "kibana/import.sh",
+    "log_alerts/start.sh",
+)
 EXAMPLE_ALERT = '{{ template "agents.subject" . }}{{ template "agents.text" . }}'
 
 
@@ -139,12 +148,13 @@ def _alertmanager_routes(root: Path) -> Iterator[str]:
 
 
 def _dockerfile(root: Path) -> Iterator[str]:
-    yield from tool(root, "hadolint", "Dockerfile")
+    yield from tool(root, "hadolint", "Dockerfile", "log_alerts/Dockerfile")
 
 
 def _yaml(root: Path) -> Iterator[str]:
     folders = ("prometheus", "alertmanager", "grafana", "logstash", "elasticsearch", "kibana", "jaeger", ".github")
-    yield from tool(root, "yamllint", "--strict", "docker-compose.yml", *folders)
+    # The rules of log alerts are written by a program, one query a line.
+    yield from tool(root, "yamllint", "--strict", "docker-compose.yml", "log_alerts/elastalert.yml", *folders)
 
 
 def _workflows(root: Path) -> Iterator[str]:
@@ -235,6 +245,20 @@ def _has_full_tag(image: str) -> bool:
     return bool(tag) and tag != "latest"
 
 
+def _log_alerts(root: Path) -> Iterator[str]:
+    try:
+        stale = outdated(load(root / "log_alerts/patterns.toml"), root / "log_alerts/rules")
+    except PatternError as error:
+        yield str(error)
+        return
+    yield from (f"log_alerts/rules/{name} does not fit the patterns; run `python -m log_alerts`" for name in stale)
+
+
+def _alerts(root: Path) -> Iterator[str]:
+    for find in (rule_faults, comment_faults, untested, runbook_faults):
+        yield from find(root)
+
+
 def _metrics(root: Path) -> Iterator[str]:
     yield from unknown_metrics(root)
 
@@ -252,6 +276,8 @@ CHECKS: dict[str, Check] = {
     "Prometheus: tests of the rules": _prometheus_tests,
     "Alertmanager: configuration and templates": _alertmanager,
     "Alertmanager: tests of the routes": _alertmanager_routes,
+    "Alerts: labels, links, tests and runbooks": _alerts,
+    "Log alerts: patterns and their rules": _log_alerts,
     "Names of metrics": _metrics,
     "Names of log fields": _fields,
     "JSON": _json,

@@ -18,6 +18,7 @@ PASSWORDS = (
     "GRAFANA_READER_PASSWORD",
     "JAEGER_PASSWORD",
     "METRICS_READER_PASSWORD",
+    "ELASTALERT_PASSWORD",
     "GRAFANA_ADMIN_PASSWORD",
     "GRAFANA_SECRET_KEY",
     "KIBANA_SECURITY_KEY",
@@ -27,6 +28,11 @@ PASSWORDS = (
 """Everything that is random and that docker-compose.yml insists on."""
 HEX_BYTES = 20
 """40 characters: Kibana wants 32 at least, and hexadecimal digits need no quoting anywhere."""
+
+
+ALERTS_TOKEN = "ALERTS_TOKEN"  # noqa: S105 - the name of a variable
+ALERTS_TOKEN_DIGEST = "ALERTS_TOKEN_SHA256"  # noqa: S105 - as well
+"""What Alertmanager shows at the API, and all that the API knows of it."""
 
 
 class MissingSettingError(Exception):
@@ -63,12 +69,25 @@ def random_password() -> str:
 def fill_passwords(text: str) -> str:
     """Return an env file's text in which each password has a value: a new one where there was none."""
     for name in PASSWORDS:
-        line = f"{name}={random_password()}"
-        if re.search(rf"^{name}=", text, flags=re.MULTILINE):
-            text = re.sub(rf"^{name}=[ \t]*$", line, text, flags=re.MULTILINE)
-        else:
-            text = f"{text.rstrip()}\n{line}\n"
-    return text
+        text = _with_value(text, name, random_password())
+    return _fill_alerts_token(text)
+
+
+def _fill_alerts_token(text: str) -> str:
+    """Make the token and its digest together; a digest without a token is somebody's choice, and stays."""
+    if re.search(rf"^{ALERTS_TOKEN_DIGEST}=[ \t]*\S", text, flags=re.MULTILINE):
+        return text
+    token = f"at_{secrets.token_urlsafe(32)}"
+    text = re.sub(rf"^{ALERTS_TOKEN}=.*$", f"{ALERTS_TOKEN}=", text, flags=re.MULTILINE)
+    text = _with_value(text, ALERTS_TOKEN, token)
+    return _with_value(text, ALERTS_TOKEN_DIGEST, hashlib.sha256(token.encode()).hexdigest())
+
+
+def _with_value(text: str, name: str, value: str) -> str:
+    """Give a variable that is missing or empty a value."""
+    if re.search(rf"^{name}=", text, flags=re.MULTILINE):
+        return re.sub(rf"^{name}=[ \t]*$", f"{name}={value}", text, flags=re.MULTILINE)
+    return f"{text.rstrip()}\n{name}={value}\n"
 
 
 def fill_missing(file: Path) -> int:

@@ -10,10 +10,19 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from stack.env_file import PASSWORDS, require
+from stack.env_file import ALERTS_TOKEN, PASSWORDS, require
 
 DIRECTORY = Path("var/secrets")
 VALKEY_URL = "redis://valkey:6379"
+OPTIONAL = (
+    ALERTS_TOKEN,
+    "ALERT_HEARTBEAT_URL",
+    "ALERT_PAGERDUTY_KEY",
+    "ALERT_SLACK_URL",
+    "ALERT_SMTP_PASSWORD",
+    "ALERT_WEBHOOK_URL",
+)
+"""What Alertmanager does without where it is not set; its file is empty then, since compose wants every file."""
 
 
 def contents(values: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +34,7 @@ def contents(values: Mapping[str, str]) -> dict[str, str]:
     password = require(values, "VALKEY_PASSWORD")
     return {
         **{name.lower(): require(values, name) for name in PASSWORDS},
+        **{name.lower(): values.get(name, "") for name in OPTIONAL},
         "redis_url": f"redis://:{password}@valkey:6379/0",
         "valkey_passwords.json": json.dumps({VALKEY_URL: password}),
     }

@@ -91,7 +91,7 @@ def _environment(settings: Settings, redis_url: str) -> Mapping[str, str]:
     """Return the environment of the API and the workers.
 
     Workers of one machine cannot share a metrics port, so each takes a free one. The plain API key is the command
-    line's; an empty value also keeps the children from reading it out of `.env`.
+    line's, the alerts' token Alertmanager's; an empty value also keeps the children from reading them out of `.env`.
     """
     return {
         **os.environ,
@@ -100,5 +100,6 @@ def _environment(settings: Settings, redis_url: str) -> Mapping[str, str]:
         "API_URL": api_url(settings),
         "WORKER_METRICS_PORT": "0",
         "API_KEY": "",
+        "ALERTS_TOKEN": "",
         "PYTHONUNBUFFERED": "1",
     }

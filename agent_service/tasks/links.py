@@ -12,7 +12,9 @@ from agent_service.telemetry.contract import Field
 MARGIN = timedelta(minutes=1)
 """What is shown before the first and after the last moment."""
 GRAFANA_DASHBOARD = "agents"
-"""The uid of the dashboard of one agent."""
+"""The uid of the dashboard of all agents."""
+AGENT_DASHBOARD = "agent"
+"""The uid of the dashboard of one agent; it can be narrowed down to a task's log lines."""
 KIBANA_SEARCH = "agents-all"
 """The id of the saved search over all log lines."""
 
@@ -49,22 +51,24 @@ class Links:
             begin: When it was submitted.
             end: When it ended, or None while it has not.
         """
-        return self._links(Field.TASK_ID, task_id, agent, trace_id, begin, end)
+        page = f"{AGENT_DASHBOARD}?var-agent={quote(agent)}&var-task={quote(task_id)}"
+        return self._links(Field.TASK_ID, task_id, page, trace_id, begin, end)
 
     def to_workflow(
         self, workflow_id: str, trace_id: str | None, begin: datetime, end: datetime | None
     ) -> dict[str, str]:
         """Return the links of a workflow; Grafana shows all agents."""
-        return self._links(Field.WORKFLOW_ID, workflow_id, "$__all", trace_id, begin, end)
+        page = f"{GRAFANA_DASHBOARD}?var-agent=$__all"
+        return self._links(Field.WORKFLOW_ID, workflow_id, page, trace_id, begin, end)
 
     def _links(
-        self, field: Field, value: str, agent: str, trace_id: str | None, begin: datetime, end: datetime | None
+        self, field: Field, value: str, page: str, trace_id: str | None, begin: datetime, end: datetime | None
     ) -> dict[str, str]:
         links = {}
         if self.grafana_url:
             until = _milliseconds(end + MARGIN) if end else "now"
             window = f"from={_milliseconds(begin - MARGIN)}&to={until}"
-            links["grafana"] = f"{self.grafana_url}/d/{GRAFANA_DASHBOARD}?var-agent={quote(agent)}&{window}"
+            links["grafana"] = f"{self.grafana_url}/d/{page}&{window}"
         if self.kibana_url:
             links["kibana"] = f"{self.kibana_url}/app/discover#/view/{KIBANA_SEARCH}?{_rison(field, value, begin, end)}"
         if self.jaeger_url and trace_id:

@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = Project(folder)
     if not keeps:
         made.compose("down", "--volumes", "--remove-orphans")
-    made.compose("build", "--quiet", "api")
+    made.compose("build", "--quiet")
     try:
         made.up()
         yield made

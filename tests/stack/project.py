@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import socket
@@ -20,10 +21,12 @@ from stack.env_file import new_env, read_env
 from stack.secret_files import write_secret_files
 
 REPOSITORY = Path(__file__).parents[2]
-PROJECT = "agents-test"
+CLONE = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]
+PROJECT = f"agents-test-{CLONE}"
+"""Of this clone's own, so that two of them can be tested at once on one machine."""
 API_KEY = "as_stack-test-key-of-forty-three-characters-00"
-WAIT_SECONDS = 90.0
-UP_SECONDS = 300.0
+WAIT_SECONDS = 180.0
+UP_SECONDS = 600.0
 LOGS_RETENTION = "5d"
 
 PORTS = {
@@ -36,7 +39,7 @@ PORTS = {
     "jaeger": "JAEGER_PORT",
 }
 """Services with a published port, and the variable that names it."""
-PROBES = {"grafana": 3000, "kibana": 5601, "logstash": 9600, "logstash-exporter": 9115}
+PROBES = {"cadvisor": 8080, "grafana": 3000, "kibana": 5601, "logstash": 9600, "logstash-exporter": 9115}
 """Ports inside the containers of those services for which an image may be a placeholder."""
 
 
@@ -62,12 +65,16 @@ class Project:
         self.values = read_env(self.env_file)
         self.ports = {service: int(self.values[variable]) for service, variable in PORTS.items()}
         write_secret_files(self.values, folder / "secrets")
-        self.api = httpx.Client(base_url=self.url("api"), headers={"X-API-Key": API_KEY}, timeout=30)
-        self.http = httpx.Client(timeout=30)
+        # A connection of its own for each request: one that is kept breaks when the container behind it is replaced.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self.api = httpx.Client(base_url=self.url("api"), headers={"X-API-Key": API_KEY}, timeout=30, limits=fresh)
+        self.http = httpx.Client(timeout=30, limits=fresh)
 
     def _write_env(self, folder: Path) -> None:
         settings = {
             "COMPOSE_PROJECT_NAME": PROJECT,
+            "AGENT_IMAGE": f"agent-service:test-{CLONE}",
+            "LOG_ALERTS_IMAGE": f"log-alerts:test-{CLONE}",
             "SECRETS_DIR": str(folder / "secrets"),
             "FAULT_AGENTS": "true",
             "LOGS_RETENTION": LOGS_RETENTION,

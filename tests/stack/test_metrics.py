@@ -22,12 +22,14 @@ JOBS = [
     "grafana",
     "elasticsearch",
     "logstash",
+    "log-alerts",
 ]
 PLACEHOLDERS = {"grafana": "grafana", "logstash": "logstash-exporter"}
 EXPORTED = {
     "valkey": "redis_memory_used_bytes",
     "elasticsearch": "elasticsearch_filesystem_data_available_bytes",
     "jaeger-spans": "traces_span_metrics_calls_total",
+    "log-alerts": "elastalert_scrapes_total",
     "logstash": "logstash_events_out_total",
     "grafana": "grafana_build_info",
 }

@@ -11,7 +11,18 @@ import pytest
 from stack.checks import CHECKS, project_faults, run_check
 from stack.engine import REPOSITORY
 
-PARTS = ("prometheus", "alertmanager", "grafana", "logstash", "elasticsearch", "kibana", "jaeger", "docker-compose.yml")
+PARTS = (
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "logstash",
+    "elasticsearch",
+    "kibana",
+    "jaeger",
+    "log_alerts",
+    "docs",
+    "docker-compose.yml",
+)
 
 
 @pytest.fixture
@@ -43,13 +54,13 @@ def test_the_repository_itself_is_clean(name: str) -> None:
 
 
 def test_a_broken_rule_is_found(root: Path) -> None:
-    change(root / "prometheus/rules/alerts.yml", "expr: up == 0", "expr: up === 0")
+    change(root / "prometheus/rules/platform.yml", 'logstash"} == 0', 'logstash"} === 0')
 
     assert "parse error" in faults("Prometheus: configuration and rules", root)
 
 
 def test_a_rule_that_fires_wrongly_is_found(root: Path) -> None:
-    change(root / "prometheus/rules/alerts.yml", "expr: up == 0", "expr: up == 1")
+    change(root / "prometheus/rules/platform.yml", 'logstash"} == 0', 'logstash"} == 1')
 
     assert "TargetDown" in faults("Prometheus: tests of the rules", root)
 
@@ -75,7 +86,7 @@ def test_a_broken_template_is_found(root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("prometheus/rules/alerts.yml", "agent_workers", "agent_wrokers"),
+        ("prometheus/rules/agents.yml", "agent_oldest_running_task_seconds", "agent_oldest_task_seconds"),
         ("prometheus/rules/recording.yml", "agent_task_wait_seconds_bucket", "agent_task_wait_seconds"),
         ("grafana/dashboards/agents.json", "agent_tasks_in_progress", "agent_tasks_running"),
         ("grafana/provisioning/datasources/agents.yml", "agent_tasks_total", "agent_tasks"),
@@ -94,7 +105,7 @@ def test_an_unknown_metric_is_found(root: Path, file: str, old: str, new: str) -
     [
         ("logstash/pipeline/agents.conf", "[event][id]", "[event][uid]", "event.uid"),
         ("kibana/saved_objects/agents.ndjson", "error.type", "error.kind", "error.kind"),
-        ("grafana/dashboards/agents.json", "log.level:error", "level:error", "level"),
+        ("grafana/dashboards/logs.json", "log.level:(error", "level:(error", "level"),
         ("grafana/provisioning/datasources/agents.yml", "field: trace_id", "field: traceid", "traceid"),
         ("jaeger/ui.json", "query:'task.id", "query:'task_id", "task_id"),
     ],
@@ -111,11 +122,32 @@ def test_a_field_of_the_contract_that_is_not_mapped_is_found(root: Path) -> None
     assert "do not map trace_id" in faults("Names of log fields", root)
 
 
+def test_an_alert_without_an_expression_is_found(root: Path) -> None:
+    change(root / "prometheus/rules/platform.yml", '        expr: max(up{job="logstash"}) == 0\n', "")
+
+    assert faults("Prometheus: configuration and rules", root)
+
+
+def test_an_alert_without_a_test_is_found(root: Path) -> None:
+    change(root / "prometheus/rules/platform.yml", "alert: LogstashDown", "alert: LogstashGone")
+
+    assert "LogstashGone-warning: no test shows that it fires" in faults(
+        "Alerts: labels, links, tests and runbooks", root
+    )
+
+
+def test_an_alert_without_a_runbook_is_found(root: Path) -> None:
+    (root / "docs/runbooks/LogstashDown.md").unlink()
+
+    assert "LogstashDown: it has no runbook" in faults("Alerts: labels, links, tests and runbooks", root)
+
+
 def test_invalid_ndjson_is_found(root: Path) -> None:
     file = root / "kibana/saved_objects/agents.ndjson"
-    file.write_text(file.read_text() + '{"id": \n')
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, '{"id": ', ""]))
 
-    assert "agents.ndjson:6" in faults("NDJSON", root)
+    assert f"agents.ndjson:{len(lines) + 1}" in faults("NDJSON", root)
 
 
 def test_invalid_json_is_found(root: Path) -> None:
@@ -128,6 +160,18 @@ def test_a_broken_script_is_found(root: Path) -> None:
     change(root / "kibana/import.sh", "  fi\n", "")
 
     assert "import.sh" in faults("Shell scripts", root)
+
+
+def test_a_pattern_that_is_not_in_the_rules_is_found(root: Path) -> None:
+    change(root / "log_alerts/patterns.toml", "threshold = 50", "threshold = 60")
+
+    assert "LogErrorBurst.yml does not fit the patterns" in faults("Log alerts: patterns and their rules", root)
+
+
+def test_an_invalid_pattern_is_found(root: Path) -> None:
+    change(root / "log_alerts/patterns.toml", 'severity = "critical"', 'severity = "page"')
+
+    assert "patterns.toml" in faults("Log alerts: patterns and their rules", root)
 
 
 @pytest.mark.parametrize(

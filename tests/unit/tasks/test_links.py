@@ -19,9 +19,10 @@ def test_each_tool_is_opened_at_the_task_and_its_time():
     links = LINKS.to_task("t-1", "word-count", "ab" * 16, BEGIN, END)
     assert links["jaeger"] == f"http://localhost:16686/trace/{'ab' * 16}"
     grafana = urlsplit(links["grafana"])
-    assert grafana.path == "/d/agents"
+    assert grafana.path == "/d/agent"
     assert parse_qs(grafana.query) == {
         "var-agent": ["word-count"],
+        "var-task": ["t-1"],
         "from": [str(int(BEGIN.timestamp() - 60) * 1000)],
         "to": [str(int(END.timestamp() + 60) * 1000)],
     }
@@ -39,6 +40,7 @@ def test_a_task_that_has_not_ended_is_shown_until_now():
 
 def test_a_workflow_is_found_by_its_own_field():
     links = LINKS.to_workflow("w-1", "cd" * 16, BEGIN, END)
+    assert links["grafana"].startswith("http://localhost:3000/d/agents?var-agent=$__all&from=")
     assert 'workflow.id:"w-1"' in unquote(links["kibana"])
 
 

@@ -1,0 +1,1 @@
+"""Tests of the alerts: rules, their own tests, routes and runbooks."""
