@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.middleware import Middleware
 
 from agent_service import __version__
@@ -15,10 +14,8 @@ from agent_service.api.documentation import TAGS, AgentApi, operation_id
 from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders, UnforeseenErrors
 from agent_service.api.routes import agents, alerts, events, health, incidents, runbooks, tasks, workflows
 from agent_service.api.services import Services
+from agent_service.api.tracing import RequestSpans
 from agent_service.settings import Settings
-
-UNTRACED = "/healthz$,/readyz$,/tasks/[^/]+/events$"
-"""Probes would drown the rest, and a span of an event stream would stay open for as long as its task runs."""
 
 
 def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
@@ -53,6 +50,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
         middleware=[
+            Middleware(RequestSpans),
             Middleware(RequestMetrics, metrics=services.metrics),
             Middleware(SecurityHeaders),
             Middleware(UnforeseenErrors),
@@ -65,5 +63,4 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     routed = (tasks.router, events.router, agents.router, workflows.router, incidents.router, alerts.router)
     for router in (*routed, health.router, health.keyed_router, runbooks.router, pages.router):
         app.include_router(router)
-    FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls=UNTRACED)
     return app

@@ -23,8 +23,6 @@ from agent_service.telemetry.traces import current_trace_id
 
 logger = logging.getLogger(__name__)
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
-OTHER_METHOD: Final = "_OTHER"
 UNMATCHED: Final = "unmatched"
 """The route of a request that no route took; its path would make a time series for every guess of a stranger."""
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -70,7 +68,7 @@ class RequestMetrics:
             contract.HTTP_DURATION,
             seconds,
             trace_id=current_trace_id(),
-            http_request_method=method if method in METHODS else OTHER_METHOD,
+            http_request_method=method if method in contract.METHODS else contract.OTHER_METHOD,
             http_route=getattr(route, "path", UNMATCHED),
             http_response_status_code=str(status),
         )

@@ -338,6 +338,28 @@ class Attribute(StrEnum):
     MESSAGING_OPERATION_NAME = "messaging.operation.name"
     MESSAGING_OPERATION_TYPE = "messaging.operation.type"
     MESSAGING_MESSAGE_ID = "messaging.message.id"
+    HTTP_METHOD = "http.request.method"
+    HTTP_METHOD_ORIGINAL = "http.request.method_original"
+    HTTP_ROUTE = "http.route"
+    HTTP_STATUS_CODE = "http.response.status_code"
+    URL_PATH = "url.path"
+    URL_QUERY = "url.query"
+    URL_SCHEME = "url.scheme"
+    USER_AGENT = "user_agent.original"
+    SERVER_ADDRESS = "server.address"
+    SERVER_PORT = "server.port"
+    CLIENT_ADDRESS = "client.address"
+    CLIENT_PORT = "client.port"
+    PROTOCOL_VERSION = "network.protocol.version"
+
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
+"""What `http.request.method` may be; a stranger's own method would make a time series for each guess."""
+OTHER_METHOD: Final = "_OTHER"
+"""`http.request.method` of every other one.
+
+Source: https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/
+"""
 
 
 MESSAGING_SYSTEM: Final = "rq"

@@ -49,8 +49,6 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     _default("OTEL_METRICS_EXPORTER", "none")
     _default("OTEL_LOGS_EXPORTER", "none")
     _default("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    # The stable names of HTTP attributes, which the instrumentation gives only where it is asked to.
-    _default("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     resource = {
         "service.version": version("agent-service"),
         "host.name": socket.gethostname(),

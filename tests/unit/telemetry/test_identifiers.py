@@ -1,5 +1,6 @@
 """Ids that sort by time."""
 
+import multiprocessing
 import time
 import uuid
 
@@ -18,3 +19,16 @@ def test_ids_of_one_process_are_unique_and_sort_as_they_were_made():
     ids = [uuid7() for _ in range(20_000)]
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids)
+
+
+def test_a_forked_process_makes_ids_of_its_own():
+    uuid7()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        theirs = pool.map(_some_ids, range(2))
+
+    ids = [id_[-12:] for id_ in (*_some_ids(0), *theirs[0], *theirs[1])]
+    assert len(set(ids)) == len(ids)
+
+
+def _some_ids(_number):
+    return [uuid7() for _ in range(50)]
