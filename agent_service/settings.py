@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     runbooks_dir: Path | None = None
     prometheus_url: str | None = None
 
+    # The embedded form
+    embedded_tools: bool = True
+    prometheus_port: int = Field(default=9090, ge=1, le=65535)
+    alertmanager_port: int = Field(default=9093, ge=1, le=65535)
+    jaeger_port: int = Field(default=16686, ge=1, le=65535)
+
     # Where to look next
     grafana_url: str | None = None
     kibana_url: str | None = None

@@ -29,6 +29,7 @@ class PartPlan:
         output: The file that its standard output and error are appended to.
         stop_seconds: How long it may take to stop before it is killed.
         pass_fds: Open files that it inherits.
+        needed: Whether the system ends when it does not stay alive.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PartPlan:
     output: Path
     stop_seconds: float
     pass_fds: tuple[int, ...] = ()
+    needed: bool = True
 
 
 class Part:

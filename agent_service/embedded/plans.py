@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent_service.embedded.addresses import api_url
 from agent_service.embedded.parts import PartPlan
+from agent_service.embedded.tools import Tool, Toolbox
 from agent_service.embedded.valkey import EmbeddedValkey
 from agent_service.settings import Settings
 
@@ -26,17 +27,24 @@ class SystemPlan:
     Attributes:
         valkey: None where REDIS_URL names a server.
         workers: By name, with the queue that each serves.
+        tools: Programs of others that join in.
     """
 
     valkey: PartPlan | None
     api: PartPlan
     workers: tuple[PartPlan, ...]
     output_dir: Path
+    tools: tuple[Tool, ...] = ()
 
     @property
     def all(self) -> tuple[PartPlan, ...]:
         """Every part."""
-        return (*((self.valkey,) if self.valkey else ()), self.api, *self.workers)
+        return (
+            *((self.valkey,) if self.valkey else ()),
+            *(tool.plan for tool in self.tools),
+            self.api,
+            *self.workers,
+        )
 
 
 def log_dir(settings: Settings) -> Path:
@@ -44,17 +52,20 @@ def log_dir(settings: Settings) -> Path:
     return settings.log_dir or settings.var_dir / "log"
 
 
-def plan_system(settings: Settings, redis_url: str, valkey: EmbeddedValkey | None, *, lock: int) -> SystemPlan:
+def plan_system(
+    settings: Settings, redis_url: str, valkey: EmbeddedValkey | None, toolbox: Toolbox, *, lock: int
+) -> SystemPlan:
     """Work out the parts.
 
     Args:
         settings: All settings.
         redis_url: The server that the API and the workers use.
         valkey: The server that is brought along, if any.
+        toolbox: The programs of others that join in.
         lock: The open lock file, which that server inherits.
     """
     output_dir = log_dir(settings)
-    environment = _environment(settings, redis_url)
+    environment = {**_environment(settings, redis_url), **toolbox.environment}
     workers = (
         (f"worker-{queue}-{number}", queue)
         for queue in settings.worker_queues
@@ -74,6 +85,7 @@ def plan_system(settings: Settings, redis_url: str, valkey: EmbeddedValkey | Non
             for name, queue in workers
         ),
         output_dir=output_dir,
+        tools=toolbox.tools,
     )
 
 

@@ -12,6 +12,18 @@ from typing import Any
 ANSWER_SECONDS = 2.0
 
 
+def status(host: str, port: int, path: str) -> int:
+    """Return the status of a GET, whatever its body is, or 0 where nothing answers."""
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
 def get(host: str, port: int, path: str) -> tuple[int, Any]:
     """Return the status and the JSON body of a GET, or 0 and None where nothing answers.
 

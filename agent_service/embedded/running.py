@@ -20,6 +20,7 @@ from agent_service.embedded.lock import AlreadyRunningError, UpLock, stop_runnin
 from agent_service.embedded.plans import log_dir, plan_system
 from agent_service.embedded.ports import PortError, free_port, require_free
 from agent_service.embedded.supervisor import READY, START_SECONDS, SupervisionError, Supervisor
+from agent_service.embedded.tools import plan_tools
 from agent_service.embedded.valkey import HOST, EmbeddedValkey, prepare_valkey
 from agent_service.settings import Settings
 
@@ -131,11 +132,15 @@ def _run_locked(settings: Settings, lock: UpLock, say: Callable[[str], None]) ->
     url_file = settings.var_dir / "run" / "redis-url"
     if valkey:
         _write_url(url_file, redis_url)
-    plan = plan_system(settings, redis_url, valkey, lock=lock.descriptor)
+    toolbox = plan_tools(settings, Path.cwd(), log_dir(settings))
+    for remark in toolbox.remarks:
+        say(remark)
+    plan = plan_system(settings, redis_url, valkey, toolbox, lock=lock.descriptor)
 
     def tell_places() -> None:
         say("")
-        for name, place in places(settings):
+        joined = [(tool.plan.name.capitalize(), tool.url) for tool in toolbox.tools]
+        for name, place in [*places(settings), *joined]:
             say(f"  {name:<20} {place}")
         say("")
         say("Stop with Ctrl-C, or with `make down` in another terminal.")

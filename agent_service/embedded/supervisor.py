@@ -17,6 +17,8 @@ from agent_service.embedded.addresses import api_url, local_address
 from agent_service.embedded.parts import Part, PartPlan, trim
 from agent_service.embedded.plans import SystemPlan
 from agent_service.embedded.restarts import RestartPolicy
+from agent_service.embedded.tool_files import HOST
+from agent_service.embedded.tools import Tool
 from agent_service.embedded.valkey import EmbeddedValkey
 from agent_service.settings import Settings
 
@@ -61,6 +63,7 @@ class Supervisor:
         self._began = time.monotonic()
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self._end: asyncio.Future[str | None]
         self._guardian: Process
@@ -97,10 +100,11 @@ class Supervisor:
         if not self._end.done():
             self._end.set_result(failure)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(self._on_task_done)
         self._tasks.append(task)
+        return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -123,16 +127,25 @@ class Supervisor:
             await self._start(self._plan.valkey)
             await self._until(self._valkey.answers)
             self._report("valkey", f"127.0.0.1:{self._valkey.port}, data in {self._settings.var_dir / 'valkey'}")
-        for plan in (self._plan.api, *self._plan.workers):
+        for plan in (*(tool.plan for tool in self._plan.tools), self._plan.api, *self._plan.workers):
             await self._start(plan)
         await self._until(lambda: self._ask_api("/healthz") == 200)
         self._report("api", api_url(self._settings))
         await self._workers_ready()
         await self._until(lambda: self._ask_api("/readyz") == 200)
+        for tool in self._plan.tools:
+            await self._tool_ready(tool)
+
+    async def _tool_ready(self, tool: Tool) -> None:
+        """Wait until it answers; one that has ended has been told of, and is not waited for."""
+        task = self._keepers[tool.plan.name]
+        await self._until(lambda: task.done() or probes.status(HOST, tool.port, tool.ready_path) == 200)
+        if not task.done():
+            self._report(tool.plan.name, tool.url)
 
     async def _start(self, plan: PartPlan) -> None:
         self._parts[plan.name] = await Part.start(plan, process_group=self._guardian.pid)
-        self._spawn(self._keep(plan))
+        self._keepers[plan.name] = self._spawn(self._keep(plan))
 
     async def _workers_ready(self) -> None:
         """Wait until each worker is among those that the API tells Prometheus about."""
@@ -171,20 +184,24 @@ class Supervisor:
     # Keeping
 
     async def _keep(self, plan: PartPlan) -> None:
-        """Start the part again whenever it dies.
+        """Start the part again whenever it dies; one that is not needed is given up when it keeps dying.
 
         Raises:
-            SupervisionError: It keeps dying.
+            SupervisionError: It keeps dying, and is needed.
         """
         policy = RestartPolicy()
         while True:
             part = self._parts[plan.name]
             wait = policy.wait_after(await part.ended())
             if wait is None:
-                raise SupervisionError(
+                why = (
                     f"{plan.name} died {policy.early_deaths} times in a row soon after its start "
                     f"({part.how_it_ended()}): {part.last_words()}"
                 )
+                if plan.needed:
+                    raise SupervisionError(why)
+                self._say(f"{why}; it is left out")
+                return
             self._say(f"{plan.name} died ({part.how_it_ended()}); it starts again in {wait:.1f} s")
             await asyncio.sleep(wait)
             self._parts[plan.name] = await Part.start(plan, process_group=self._guardian.pid)
@@ -210,6 +227,8 @@ class Supervisor:
         self._say("Stopping; running tasks may end first. A second Ctrl-C kills everything at once.")
         await asyncio.gather(*(self._stop(plan) for plan in self._plan.workers))
         await self._stop(self._plan.api)
+        # The last spans and metrics of the others are for these.
+        await asyncio.gather(*(self._stop(tool.plan) for tool in self._plan.tools))
         if self._plan.valkey:
             await self._stop(self._plan.valkey)
         if self._guardian.stdin:

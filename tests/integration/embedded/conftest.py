@@ -135,6 +135,7 @@ def _install(directory: Path) -> Iterator[Installation]:
         f"API_KEY={KEY}\n"
         f"API_KEYS_SHA256=default:{hashlib.sha256(KEY.encode()).hexdigest()}\n"
         "WORKER_REPLICAS=1\n"
+        "EMBEDDED_TOOLS=false\n"
     )
     installation = Installation(directory, outside)
     yield installation

@@ -6,6 +6,7 @@ import pytest
 
 from agent_service.embedded.addresses import api_url
 from agent_service.embedded.plans import plan_system
+from agent_service.embedded.tools import Toolbox
 from agent_service.embedded.valkey import prepare_valkey
 from agent_service.settings import Settings
 
@@ -19,7 +20,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_queue_gets_its_workers(tmp_path: Path):
     settings = Settings(var_dir=tmp_path, worker_queues=("default", "slow"), worker_replicas=2)
 
-    plan = plan_system(settings, "redis://somewhere", None, lock=3)
+    plan = plan_system(settings, "redis://somewhere", None, Toolbox(), lock=3)
 
     assert [worker.name for worker in plan.workers] == [
         "worker-default-1",
@@ -35,7 +36,7 @@ def test_the_parts_learn_where_the_queue_is_but_not_the_api_key(tmp_path: Path, 
     monkeypatch.setenv("WORKER_METRICS_PORT", "9500")
     valkey = prepare_valkey(tmp_path / "valkey", 7000)
 
-    plan = plan_system(Settings(var_dir=tmp_path), valkey.url, valkey, lock=3)
+    plan = plan_system(Settings(var_dir=tmp_path), valkey.url, valkey, Toolbox(), lock=3)
 
     for part in (plan.api, *plan.workers):
         assert part.environment["REDIS_URL"] == valkey.url
@@ -48,8 +49,8 @@ def test_the_parts_learn_where_the_queue_is_but_not_the_api_key(tmp_path: Path, 
 def test_only_a_server_that_is_brought_along_holds_the_lock(tmp_path: Path):
     valkey = prepare_valkey(tmp_path / "valkey", 7000)
 
-    with_server = plan_system(Settings(var_dir=tmp_path), valkey.url, valkey, lock=3)
-    without = plan_system(Settings(var_dir=tmp_path), "redis://somewhere", None, lock=3)
+    with_server = plan_system(Settings(var_dir=tmp_path), valkey.url, valkey, Toolbox(), lock=3)
+    without = plan_system(Settings(var_dir=tmp_path), "redis://somewhere", None, Toolbox(), lock=3)
 
     assert with_server.valkey is not None
     assert with_server.valkey.pass_fds == (3,)
