@@ -15,7 +15,7 @@ MODE := auto
 # What `python -m stack up` says by its exit code when there is no engine, or no images.
 NOT_HERE := 3
 
-.PHONY: help install init up down logs urls demo check format test test-chaos bench bench-peers lock clean
+.PHONY: help install init up down logs urls demo check format test test-browser test-chaos bench bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ format: $(INSTALLED)  ## Format the code and mend what can be mended by itself
 
 test: check  ## Run the checks, then the unit tests, then the integration tests: make test [ARGS="-k name"]
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+test-browser: $(INSTALLED)  ## Use the console in a real browser; pictures of its pages go to var/test-artefacts
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+	  || { echo "No chromium is found on the PATH; on Debian and Ubuntu: apt install chromium" >&2; exit 1; }
+	@$(BIN)/pytest -s tests/browser $(ARGS)
 
 test-chaos: $(INSTALLED)  ## Kill processes while tasks flow, and account for every task afterwards
 	@$(BIN)/pytest -s tests/chaos $(ARGS)

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
     max_queue_tasks: PositiveInt = 10_000
     callback_allow_private: bool = False
+    console_session_hours: PositiveInt = Field(default=12, le=24 * 30)
+    console_secure_cookie: bool = False
 
     # Tasks
     default_timeout_seconds: PositiveInt = 180
@@ -87,6 +89,8 @@ class Settings(BaseSettings):
     grafana_url: str | None = None
     kibana_url: str | None = None
     jaeger_url: str | None = None
+    jaeger_api_url: str | None = None
+    elasticsearch_api_url: SecretStr | None = None
 
     @field_validator("agent_modules", "worker_queues", mode="before")
     @classmethod

@@ -117,6 +117,7 @@ def places(values: Mapping[str, str]) -> list[tuple[str, str, str]]:
         return f"http://localhost:{values.get(variable, default)}{path}"
 
     return [
+        ("Console", url("API_PORT", 8000, "/"), "the key API_KEY in .env"),
         ("API", url("API_PORT", 8000, "/docs"), "the key API_KEY in .env"),
         ("Grafana", url("GRAFANA_PORT", 3000), "admin, GRAFANA_ADMIN_PASSWORD in .env"),
         ("Kibana", url("KIBANA_PORT", 5601), "elastic, ELASTIC_PASSWORD in .env"),

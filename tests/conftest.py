@@ -22,12 +22,12 @@ hypothesis.settings.load_profile("shared-machine")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server on a free port, for the whole run; it keeps nothing on disk."""
     directory: Path = tmp_path_factory.mktemp("valkey")
-    server = _started(directory)
+    server = start_valkey(directory)
     yield f"{server.connection_url}/0"
     server.stop()
 
 
-def _started(directory: Path, tries: int = 5) -> ValkeyServer:
+def start_valkey(directory: Path, tries: int = 5) -> ValkeyServer:
     """Return a running server; the free port may be taken by another test process meanwhile, so it tries again."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ def _started(directory: Path, tries: int = 5) -> ValkeyServer:
     except (ValkeyServerError, OSError):
         if tries == 1:
             raise
-        return _started(directory, tries - 1)
+        return start_valkey(directory, tries - 1)
     return server
 
 

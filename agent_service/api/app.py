@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from agent_service import __version__
 from agent_service.api import pages, problems
+from agent_service.api.console import Console
+from agent_service.api.console.router import console_router
 from agent_service.api.documentation import TAGS, AgentApi, operation_id
 from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders, UnforeseenErrors
-from agent_service.api.routes import agents, alerts, events, health, incidents, runbooks, tasks, workflows
+from agent_service.api.routes import agents, alerts, dead_letters, events, health, incidents, tasks, workers, workflows
 from agent_service.api.services import Services
 from agent_service.api.tracing import RequestSpans
 from agent_service.settings import Settings
@@ -31,11 +34,14 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         EscalationPolicyError: The escalation policy cannot be used.
     """
     services = services or Services.build(settings)
+    console = Console.build(services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.committer.start()
+        console.start()
         yield
+        await run_in_threadpool(console.stop)
         await services.close()
 
     app = AgentApi(
@@ -59,8 +65,9 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
+    app.state.console = console
     problems.install(app)
-    routed = (tasks.router, events.router, agents.router, workflows.router, incidents.router, alerts.router)
-    for router in (*routed, health.router, health.keyed_router, runbooks.router, pages.router):
-        app.include_router(router)
+    for module in (tasks, events, dead_letters, agents, workflows, workers, incidents, alerts, health, pages):
+        app.include_router(module.router)
+    app.include_router(console_router())
     return app

@@ -46,6 +46,11 @@ class ApiKeys:
                 owner = name
         return owner
 
+    def fingerprint(self, owner: str) -> str | None:
+        """Return what tells a key from the one that had its name before; None where there is no key of that name."""
+        digest = self._digests.get(owner)
+        return hashlib.sha256(digest.encode()).hexdigest() if digest else None
+
 
 async def caller(request: Request) -> str:
     """Return the name of the key that the request came with."""

@@ -13,9 +13,11 @@ from agent_service.api.problems import INTERNAL_ERROR, MEDIA_TYPE, FieldError, P
 TAGS = [
     {"name": "tasks", "description": "Give an agent work, follow it, end it."},
     {"name": "agents", "description": "What can be asked of the service."},
+    {"name": "dead letters", "description": "The tasks that failed for good: try them again, or drop them."},
+    {"name": "workers", "description": "Who works, and whether they may."},
     {"name": "workflows", "description": "Several agents as one graph."},
     {"name": "incidents", "description": "From an alert to what was learned from it."},
-    {"name": "service", "description": "Whether the service is well, and who works for it."},
+    {"name": "service", "description": "Whether the service is well."},
 ]
 OPEN: dict[str, Any] = {"security": []}
 """For `openapi_extra` of an operation that needs no key."""

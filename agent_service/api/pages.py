@@ -1,4 +1,4 @@
-"""What a person reads in a browser: the front page, the list of operations, and what a problem means.
+"""What describes the API to a person: the list of operations, and what a problem means.
 
 Server-rendered, without scripts and without anything from elsewhere.
 """
@@ -14,7 +14,6 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
-from agent_service import __version__
 from agent_service.api import problems
 from agent_service.api.problems import KINDS, ProblemError
 
@@ -29,19 +28,6 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"
 }
-
-
-@router.get("/")
-async def front_page() -> HTMLResponse:
-    """Say what this is."""
-    return page(
-        "Agent service",
-        f"<p>Runs AI agents in the background and shows what they do. Version {html.escape(__version__)}.</p>"
-        '<ul><li><a href="/docs">What the API can do</a></li>'
-        '<li><a href="/openapi.json">The same as an OpenAPI document</a></li>'
-        '<li><a href="/runbooks">What to do about an alert</a></li>'
-        '<li><a href="/readyz">Whether it is ready</a></li></ul>',
-    )
 
 
 @router.get("/openapi.json")

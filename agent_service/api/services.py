@@ -26,6 +26,7 @@ from agent_service.tasks.broker import Broker
 from agent_service.tasks.commit import GroupCommitter
 from agent_service.tasks.connection import connect
 from agent_service.tasks.control import TaskControl
+from agent_service.tasks.dead_letters import DeadLetters
 from agent_service.tasks.journal import Journal
 from agent_service.tasks.links import Links
 from agent_service.tasks.queries import TaskReader
@@ -55,6 +56,7 @@ class Services:
     journal: Journal
     reader: TaskReader
     control: TaskControl
+    dead_letters: DeadLetters
     submitter: Submitter
     committer: GroupCommitter
     runner: WorkflowRunner
@@ -102,6 +104,7 @@ class Services:
             journal=journal,
             reader=TaskReader(Broker(reads, links)),
             control=control,
+            dead_letters=DeadLetters(Broker(reads, links), Broker(writes, links), control),
             submitter=submitter,
             committer=GroupCommitter(submitter, settings.max_queue_tasks),
             runner=runner,

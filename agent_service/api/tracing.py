@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent_service.telemetry.contract import METHODS, OTHER_METHOD, Attribute
 from agent_service.telemetry.traces import extract
 
-UNTRACED: Final = re.compile(r"/(?:healthz|readyz|tasks/[^/]+/events)")
-"""Probes would drown the rest, and a span of an event stream would stay open for as long as its task runs."""
+UNTRACED: Final = re.compile(r"/(?:healthz|readyz|tasks/[^/]+/events|console/(?:live/.*|static/.*|session))")
+"""Probes and static files would drown the rest; a span of an event stream would stay open for as long as that does."""
 _CARRIED: Final = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 _UNKNOWN_METHOD_NAME: Final = "HTTP"
 _SERVER_ERROR: Final = 500

@@ -24,12 +24,13 @@ from agent_service.cli.drawing import amount_text, columns, make_console, status
 from agent_service.cli.errors import CommandError
 from agent_service.cli.invocation import own_command
 from agent_service.cli.metering import Change, Samples, changes, scrape
-from agent_service.cli.waterfall import is_whole, most_telling
+from agent_service.cli.waterfall import is_whole
 from agent_service.cli.work import show_trace, spans_of
 from agent_service.embedded.addresses import api_url, local_url
 from agent_service.embedded.running import UpError, down, places, readiness, start_in_background
 from agent_service.settings import Settings
 from agent_service.tasks.models import SpanRecord
+from agent_service.tasks.spans import most_telling
 from agent_service.telemetry.contract import TASKS, Attribute, Operation
 
 WORKFLOW = "document-report"

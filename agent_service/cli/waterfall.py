@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +10,7 @@ from rich.text import Text
 
 from agent_service.cli.drawing import seconds_text
 from agent_service.tasks.models import SpanRecord
+from agent_service.tasks.spans import arrange
 
 SERVICE_STYLES = ("cyan", "green", "magenta", "blue")
 ERROR_STYLE = "red"
@@ -19,42 +18,6 @@ ERROR = "error"
 LEAST_BAR = 12
 LINKED = "linked"
 """Stands at a span that is linked to an earlier one of the trace, as a retry is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A span and how deep it hangs in the tree."""
-
-    depth: int
-    span: SpanRecord
-    is_linked: bool
-
-
-def arrange(spans: Sequence[SpanRecord]) -> list[Row]:
-    """Return the spans as a tree, depth first, by start; a span whose parent is not here hangs at the root."""
-    ids = {span.span_id for span in spans}
-    children: dict[str | None, list[SpanRecord]] = defaultdict(list)
-    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
-        children[span.parent_id if span.parent_id in ids else None].append(span)
-
-    def walk(parent: str | None, depth: int) -> Iterator[Row]:
-        for span in children.pop(parent, ()):
-            yield Row(depth, span, is_linked=any(link in ids for link in span.links))
-            yield from walk(span.span_id, depth + 1)
-
-    return list(walk(None, 0))
-
-
-def most_telling(spans: Sequence[SpanRecord], count: int) -> list[SpanRecord]:
-    """Return the `count` longest spans with everything that they hang on, so that the tree stays one."""
-    by_id = {span.span_id: span for span in spans}
-    kept: dict[str, SpanRecord] = {}
-    for span in sorted(spans, key=lambda span: span.start - span.end)[:count]:
-        ancestor: SpanRecord | None = span
-        while ancestor and ancestor.span_id not in kept:
-            kept[ancestor.span_id] = ancestor
-            ancestor = by_id.get(ancestor.parent_id or "")
-    return list(kept.values())
 
 
 def is_whole(spans: Sequence[SpanRecord]) -> bool:

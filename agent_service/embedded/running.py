@@ -117,6 +117,8 @@ def places(settings: Settings) -> list[tuple[str, str]]:
     api, metrics = api_url(settings), metrics_url(settings)
     stack = (("Grafana", settings.grafana_url), ("Kibana", settings.kibana_url), ("Jaeger", settings.jaeger_url))
     return [
+        ("Console", f"{api}/"),
+        *_sign_in(),
         ("API", api),
         ("API description", f"{api}/docs"),
         ("Metrics", f"{metrics}/metrics"),
@@ -124,6 +126,12 @@ def places(settings: Settings) -> list[tuple[str, str]]:
         *((name, url) for name, url in stack if url),
         ("Log files", str(log_dir(settings))),
     ]
+
+
+def _sign_in() -> list[tuple[str, str]]:
+    """Return where the key is that the console asks for; the key itself is not printed."""
+    file = Path.cwd() / ".env"
+    return [("Sign in with", f"API_KEY of {file}")] if file.is_file() else []
 
 
 def _run_locked(settings: Settings, lock: UpLock, say: Callable[[str], None]) -> None:

@@ -61,6 +61,16 @@ class Broker:
             pipeline.hget(Job.key_for(task_id), "status")
         return [raw.decode() if raw else None for raw in pipeline.execute()]
 
+    def places(self, task_ids: Iterable[str]) -> list[tuple[str | None, str]]:
+        """Return RQ's status and the queue of several tasks in one round trip; no status where there is no task."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.hmget(Job.key_for(task_id), "status", "origin")
+        return [
+            (status.decode() if status else None, queue.decode() if queue else "")
+            for status, queue in pipeline.execute()
+        ]
+
 
 def index(pipeline: Pipeline, task_id: str, agent: str) -> None:
     """Enter a task into the lists that `GET /tasks` pages through."""

@@ -1,4 +1,4 @@
-"""Where a task or a workflow is seen in the tools around the service: URLs with its ids and its time filled in."""
+"""Where a task or a workflow is seen in the console and in the tools around the service, with its ids and its time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ KIBANA_SEARCH = "agents-all"
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes links to the tools whose base URLs are set; in the embedded form there are none.
+    """Makes links to the console and to the tools whose base URLs are set; in the embedded form that may be none.
 
     Attributes:
+        api_url: Base URL of the API, whose console it is.
         grafana_url: Base URL of Grafana, as a browser reaches it.
         kibana_url: Base URL of Kibana.
         jaeger_url: Base URL of Jaeger.
     """
 
+    api_url: str | None = None
     grafana_url: str | None = None
     kibana_url: str | None = None
     jaeger_url: str | None = None
@@ -36,7 +38,7 @@ class Links:
     @classmethod
     def of(cls, settings: Settings) -> Links:
         """Return what the settings name."""
-        urls = (settings.grafana_url, settings.kibana_url, settings.jaeger_url)
+        urls = (settings.api_url, settings.grafana_url, settings.kibana_url, settings.jaeger_url)
         return cls(*(url.rstrip("/") if url else None for url in urls))
 
     def to_task(
@@ -52,14 +54,19 @@ class Links:
             end: When it ended, or None while it has not.
         """
         page = f"{AGENT_DASHBOARD}?var-agent={quote(agent)}&var-task={quote(task_id)}"
-        return self._links(Field.TASK_ID, task_id, page, trace_id, begin, end)
+        return self._console("tasks", task_id) | self._links(Field.TASK_ID, task_id, page, trace_id, begin, end)
 
     def to_workflow(
         self, workflow_id: str, trace_id: str | None, begin: datetime, end: datetime | None
     ) -> dict[str, str]:
         """Return the links of a workflow; Grafana shows all agents."""
         page = f"{GRAFANA_DASHBOARD}?var-agent=$__all"
-        return self._links(Field.WORKFLOW_ID, workflow_id, page, trace_id, begin, end)
+        return self._console("workflows", workflow_id) | self._links(
+            Field.WORKFLOW_ID, workflow_id, page, trace_id, begin, end
+        )
+
+    def _console(self, kind: str, id_: str) -> dict[str, str]:
+        return {"console": f"{self.api_url}/console/{kind}/{id_}"} if self.api_url else {}
 
     def _links(
         self, field: Field, value: str, page: str, trace_id: str | None, begin: datetime, end: datetime | None

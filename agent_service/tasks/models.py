@@ -178,3 +178,27 @@ class WorkerRecord(BaseModel):
     metrics_address: str | None = None
     task_ids: list[str] = Field(default_factory=list)
     last_heartbeat: AwareDatetime | None = None
+
+
+class Suspension(BaseModel):
+    """Whether the workers take tasks.
+
+    Attributes:
+        seconds_left: After how long they go on by themselves; null where somebody has to resume them, or has.
+    """
+
+    suspended: bool
+    seconds_left: int | None = None
+
+
+class DeadLetterPage(BaseModel):
+    """Failed tasks, the latest first.
+
+    Attributes:
+        total: How many failed tasks are kept in all, whatever the filter.
+        next_offset: Where the next page starts; null at the end.
+    """
+
+    tasks: list[Task]
+    total: int
+    next_offset: int | None = None

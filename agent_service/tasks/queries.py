@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from redis import Redis
 from rq.job import Job
@@ -53,15 +55,28 @@ class TaskReader:
         ]
 
     def page(
-        self, *, agent: str | None = None, status: TaskStatus | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        agent: str | None = None,
+        status: TaskStatus | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        scan: int = SCAN_LIMIT,
     ) -> TaskPage:
         """Return tasks without their input and result, newest first.
 
         Args:
             agent: Only this agent's.
             status: Only those in this state.
+            queue: Only those of this queue.
+            since: Only those submitted at this moment or later, to the millisecond.
+            until: Only those submitted before this moment.
             limit: Most tasks that are wanted.
             cursor: `next_cursor` of the page before.
+            scan: Ids that are looked at at most.
 
         Raises:
             RedisError: Redis is away.
@@ -69,35 +84,75 @@ class TaskReader:
         found: list[str] = []
         seen = 0
         last = None
-        for task_id, task_status_now in self._walk(agent, cursor):
+        window = _Window.of(agent, since, until, cursor)
+        # Without a filter each id counts, so no more are asked for than are wanted.
+        chunk = CHUNK if status or queue else min(CHUNK, limit)
+        for task_id, task_status_now, queue_now in self._walk(window, chunk):
             seen += 1
             last = task_id
-            if status is None or task_status_now is status:
+            if (status is None or task_status_now is status) and (queue is None or queue_now == queue):
                 found.append(task_id)
-            if len(found) == limit or seen == SCAN_LIMIT:
+            if len(found) == limit or seen == scan:
                 break
-        more = last if len(found) == limit or seen == SCAN_LIMIT else None
+        more = last if len(found) == limit or seen == scan else None
         jobs = [job for job in self._broker.fetch_many(found) if job is not None] if found else []
         return TaskPage(tasks=[to_task(job, self._broker.links, whole=False) for job in jobs], next_cursor=more)
 
-    def _walk(self, agent: str | None, cursor: str | None) -> Iterator[tuple[str, TaskStatus]]:
-        """Yield ids and states from the cursor on, newest first, dropping ids whose task has expired."""
-        key = keys.tasks_of(agent) if agent else keys.ALL_TASKS
+    def starting_with(self, prefix: str, limit: int) -> list[str]:
+        """Return ids of tasks that begin so, oldest first; some may have expired.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        raw: list[bytes] = self._broker.redis.zrangebylex(  # type: ignore[assignment]
+            keys.ALL_TASKS, f"[{prefix}", f"({prefix}\x7f", start=0, num=limit
+        )
+        return [task_id.decode() for task_id in raw]
+
+    def _walk(self, window: _Window, chunk: int) -> Iterator[tuple[str, TaskStatus, str]]:
+        """Yield ids, states and queues, newest first, dropping ids whose task has expired."""
         redis = self._broker.redis
+        upper = window.upper
         while True:
-            upper = f"({cursor}" if cursor else "+"
-            raw: list[bytes] = redis.zrevrangebylex(key, upper, "-", start=0, num=CHUNK)  # type: ignore[assignment]
+            raw: list[bytes] = redis.zrevrangebylex(window.key, upper, window.lower, start=0, num=chunk)  # type: ignore[assignment]
             ids = [task_id.decode() for task_id in raw]
             if not ids:
                 return
-            cursor = ids[-1]
-            statuses = self._broker.statuses(ids)
-            gone = [task_id for task_id, status in zip(ids, statuses, strict=True) if status is None]
+            upper = f"({ids[-1]}"
+            places = self._broker.places(ids)
+            gone = [task_id for task_id, (status, _) in zip(ids, places, strict=True) if status is None]
             if gone:
-                redis.zrem(key, *gone)
-            for task_id, status in zip(ids, statuses, strict=True):
+                redis.zrem(window.key, *gone)
+            for task_id, (status, queue) in zip(ids, places, strict=True):
                 if status is not None:
-                    yield task_id, task_status(status)
+                    yield task_id, task_status(status), queue
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A stretch of the sorted set of ids, in the notation of its lexicographic commands."""
+
+    key: str
+    upper: str
+    lower: str
+
+    @classmethod
+    def of(cls, agent: str | None, since: datetime | None, until: datetime | None, cursor: str | None) -> _Window:
+        bounds = [f"({bound}" for bound in (cursor, _first_id(until)) if bound]
+        lower = _first_id(since)
+        return cls(
+            key=keys.tasks_of(agent) if agent else keys.ALL_TASKS,
+            upper=min(bounds) if bounds else "+",
+            lower=f"[{lower}" if lower else "-",
+        )
+
+
+def _first_id(moment: datetime | None) -> str | None:
+    """Return what every UUIDv7 of that millisecond or later is not less than: its time is its first 48 bits."""
+    if moment is None:
+        return None
+    milliseconds = min(max(0, round(moment.timestamp() * 1000)), 2**48 - 1)
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
 
 
 def forget_old_ids(redis: Redis, settings: Settings, now_ms: int) -> None:
@@ -109,8 +164,7 @@ def forget_old_ids(redis: Redis, settings: Settings, now_ms: int) -> None:
         now_ms: Unix time in milliseconds.
     """
     kept_ms = 1000 * (max(settings.result_ttl_seconds, settings.failure_ttl_seconds) + 31 * 24 * 3600)
-    oldest = max(0, now_ms - kept_ms)
-    upper = f"({oldest >> 16:08x}-{oldest & 0xFFFF:04x}"  # the time is the first 48 bits of a UUIDv7
+    upper = f"({_first_id(datetime.fromtimestamp(max(0, now_ms - kept_ms) / 1000, UTC))}"
     for key in redis.scan_iter(f"{keys.ALL_TASKS}*", count=1000):
         redis.zremrangebylex(key, "-", upper)
 

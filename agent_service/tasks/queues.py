@@ -100,11 +100,16 @@ class QueueGauges:
         kept: bytes | None = self._redis.get(keys.QUEUE_STATS)  # type: ignore[assignment]
         if kept:
             return QueueStats.model_validate_json(kept)
-        stats = self._measure()
+        stats = self.measure()
         self._redis.set(keys.QUEUE_STATS, stats.model_dump_json(), px=SHARED_MILLISECONDS)
         return stats
 
-    def _measure(self) -> QueueStats:
+    def measure(self) -> QueueStats:
+        """Return a new reading.
+
+        Raises:
+            RedisError: Redis is away.
+        """
         names = sorted(self._named | {queue.name for queue in Queue.all(connection=self._redis)})
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:

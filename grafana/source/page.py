@@ -27,7 +27,7 @@ _HOW: Final = """
 | an alert | its runbook and its dashboard | the links in the message; in *Firing and pending* the alert's name |
 | an agent's name in a table | that agent's page | click it |
 | a panel with limits | what to do when they are passed | the runbooks in the panel's menu of links |
-| a task | Grafana, Kibana and Jaeger at its time | the `links` in the answer of `GET /tasks/{id}` |
+| a task | the console, Grafana, Kibana and Jaeger at its time | the `links` in the answer of `GET /tasks/{id}` |
 | a line or a chart in Kibana | the trace, the task | the links of the fields `trace_id` and `task.id` |
 | a trace in Jaeger's own pages | Kibana, Grafana, the task | the links at the top and at the tags |
 

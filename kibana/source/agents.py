@@ -50,8 +50,8 @@ def _links() -> dict[str, str]:
     return {
         Field.FLAT_TRACE_ID.value: trace,
         Field.TRACE_ID.value: trace,
-        Field.TASK_ID.value: f"{addresses.SERVICE}/tasks/{{{{rawValue}}}}",
-        Field.WORKFLOW_ID.value: f"{addresses.SERVICE}/workflows/{{{{rawValue}}}}",
+        Field.TASK_ID.value: f"{addresses.SERVICE}/console/tasks/{{{{rawValue}}}}",
+        Field.WORKFLOW_ID.value: f"{addresses.SERVICE}/console/workflows/{{{{rawValue}}}}",
         Field.AGENT_NAME.value: f"{addresses.GRAFANA}/d/agent?var-agent={{{{rawValue}}}}",
     }
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
 import pytest
 
 from tests.dashboards.grafana import Window
 from tests.dashboards.harness import Harness
 from tests.dashboards.kql import lucene
-from tests.stack.project import Project
+from tests.stack.project import API_KEY, Project
 
 
 def test_in_grafana_the_agents_page_shows_the_task(harness: Harness, project: Project, task: dict[str, Any]) -> None:
@@ -64,6 +65,21 @@ def test_in_jaeger_the_trace_holds_the_task(project: Project, task: dict[str, An
 
 def test_the_task_itself_is_read_at_its_own_link(project: Project, task: dict[str, Any]) -> None:
     assert project.api.get(task["links"]["self"]).json()["id"] == task["id"]
+
+
+def test_in_the_console_the_tasks_page_shows_it(project: Project, task: dict[str, Any]) -> None:
+    url = task["links"]["console"]
+    browser = httpx.Client(follow_redirects=True, timeout=30)
+
+    asked = browser.get(url)
+    own = {"Origin": f"http://{urlsplit(url).netloc}"}
+    browser.post(str(asked.url), data={"key": API_KEY, "next": urlsplit(url).path}, headers=own)
+    page = browser.get(url)
+
+    assert urlsplit(url).port == project.ports["api"]
+    assert page.status_code == 200
+    assert task["id"] in page.text
+    assert f"invoke_agent {task['agent']}" in page.text
 
 
 @pytest.mark.parametrize("tool", ["grafana", "kibana", "jaeger"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_service.api.problems import KINDS
-from agent_service.api.routes import agents, alerts, events, health, incidents, tasks, workflows
+from agent_service.api.routes import agents, alerts, dead_letters, events, health, incidents, tasks, workers, workflows
 from agent_service.settings import Settings
 from agent_service.telemetry.contract import METRICS
 
@@ -22,7 +22,8 @@ ROUTERS = (
     incidents.router,
     alerts.router,
     health.router,
-    health.keyed_router,
+    workers.router,
+    dead_letters.router,
 )
 
 

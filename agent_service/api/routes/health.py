@@ -1,4 +1,4 @@
-"""Whether the service is well, and who works for it."""
+"""Whether the service is well."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from fastapi import APIRouter, Response, status
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from agent_service.api import problems
-from agent_service.api.documentation import OPEN, answers_problems
-from agent_service.api.routing import KeyedRoute
+from agent_service.api.documentation import OPEN
 from agent_service.api.services import Services, ServicesDep
-from agent_service.tasks.models import WorkerRecord
 from agent_service.tasks.workers import live_workers
 
 logger = logging.getLogger(__name__)
@@ -20,11 +17,6 @@ logger = logging.getLogger(__name__)
 OK = "ok"
 
 router = APIRouter(tags=["service"])
-keyed_router = APIRouter(
-    tags=["service"],
-    route_class=KeyedRoute,
-    responses=answers_problems(problems.UNAUTHORIZED, problems.QUEUE_UNAVAILABLE),
-)
 
 
 class Health(BaseModel):
@@ -67,12 +59,6 @@ def readiness(response: Response, services: ServicesDep) -> Readiness:
     if not ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Readiness(ready=ready, checks=checks)
-
-
-@keyed_router.get("/workers", summary="List workers")
-def list_workers(services: ServicesDep) -> list[WorkerRecord]:
-    """Return the live workers, with what they are doing."""
-    return live_workers(services.redis)
 
 
 def _check(services: Services) -> Checks:

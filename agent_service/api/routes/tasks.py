@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response, status
 from fastapi.openapi.models import Example
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, SkipValidation
 
 from agent_service.api import problems
 from agent_service.api.authentication import Caller
@@ -165,6 +165,11 @@ def list_tasks(
     services: ServicesDep,
     agent: Annotated[str | None, Query(max_length=63, description="Only this agent's.")] = None,
     status: Annotated[TaskStatus | None, Query(description="Only those in this state.")] = None,
+    queue: Annotated[str | None, Query(max_length=63, description="Only those of this queue.")] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Only those submitted then or later, by the time in their ids.")
+    ] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Only those submitted before.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most tasks of a page.")] = PAGE_DEFAULT,
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> TaskPage:
@@ -172,7 +177,15 @@ def list_tasks(
 
     A page may be shorter than `limit`, even empty, while `next_cursor` says that there is more to look through.
     """
-    return services.reader.page(agent=agent, status=status, limit=limit, cursor=str(cursor) if cursor else None)
+    return services.reader.page(
+        agent=agent,
+        status=status,
+        queue=queue,
+        since=since,
+        until=until,
+        limit=limit,
+        cursor=str(cursor) if cursor else None,
+    )
 
 
 @router.get("/tasks/{task_id}", summary="Read a task", responses=answers_problems(problems.TASK_NOT_FOUND))

@@ -5,7 +5,7 @@ import pytest
 from tests.integration.api.clients import KEYS
 
 NONE = {"Authorization": ""}
-OPEN = ["/", "/docs", "/openapi.json", "/healthz"]
+OPEN = ["/docs", "/openapi.json", "/healthz"]
 
 
 @pytest.mark.parametrize(

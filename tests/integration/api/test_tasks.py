@@ -1,6 +1,7 @@
 """Submitting, reading, ending and retrying tasks over HTTP."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rq.job import JobStatus
@@ -297,3 +298,23 @@ def test_the_log_lines_of_a_task_are_listed(api, redis_client):
     api.services.journal.add(pipeline, task["id"], "log", {"message": "counting", "log": {"level": "info"}})
     pipeline.execute()
     assert api.get(f"/tasks/{task['id']}/logs").json() == [{"message": "counting", "log": {"level": "info"}}]
+
+
+def test_tasks_are_listed_by_queue_and_by_time(api):
+    first, other = api.submit(), api.submit(agent="measure-alone")
+
+    def listed(**query):
+        return [task["id"] for task in api.get("/tasks", params=query).json()["tasks"]]
+
+    assert listed(queue="slow") == [other["id"]]
+    assert listed(queue="default") == [first["id"]]
+    assert listed(since="2020-01-01T00:00:00Z") == [other["id"], first["id"]]
+    assert listed(until="2020-01-01T00:00:00Z") == listed(since="2100-01-01T00:00:00Z") == []
+    begin = datetime.now(UTC) - timedelta(minutes=1)
+    assert listed(since=begin.isoformat(), until="2100-01-01T00:00:00Z") == [other["id"], first["id"]]
+    assert listed(cursor=other["id"], until="2100-01-01T00:00:00Z") == [first["id"]]
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-11-24T09:00:00"])
+def test_a_time_without_its_zone_is_refused(api, moment):
+    assert api.get("/tasks", params={"since": moment}).status_code == 422

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent_service.cli.waterfall import arrange, bar, is_whole, most_telling, waterfall
+from agent_service.cli.waterfall import bar, is_whole, waterfall
+from agent_service.tasks.spans import arrange, most_telling
 from tests.unit.cli.spans import span
 
 

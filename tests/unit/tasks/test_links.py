@@ -44,5 +44,7 @@ def test_a_workflow_is_found_by_its_own_field():
     assert 'workflow.id:"w-1"' in unquote(links["kibana"])
 
 
-def test_without_urls_there_are_no_links():
-    assert Links.of(Settings()).to_task("t", "a", "ab" * 16, BEGIN, END) == {}
+def test_without_other_tools_there_is_the_console():
+    links = Links.of(Settings(api_url="http://agents.example/"))
+    assert links.to_task("t-1", "a", "ab" * 16, BEGIN, END) == {"console": "http://agents.example/console/tasks/t-1"}
+    assert links.to_workflow("w-1", None, BEGIN, END) == {"console": "http://agents.example/console/workflows/w-1"}
