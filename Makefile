@@ -15,7 +15,8 @@ MODE := auto
 # What `python -m stack up` says by its exit code when there is no engine, or no images.
 NOT_HERE := 3
 
-.PHONY: help install init up down logs urls demo check format test test-browser test-chaos bench bench-peers lock clean
+.PHONY: help install init up down logs urls demo check format test test-browser test-chaos bench bench-levers
+.PHONY: bench-profiles bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,12 @@ test-chaos: $(INSTALLED)  ## Kill processes while tasks flow, and account for ev
 
 bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
 	@for name in log_line submit_overhead worker_rate idle_memory; do $(BIN)/python -m benchmarks.$$name; done
+
+bench-levers: $(INSTALLED)  ## Measure what each lever of docs/performance-guide.md is worth: make bench-levers [ROUNDS=3]
+	@$(BIN)/python -m benchmarks.levers $(ROUNDS)
+
+bench-profiles: $(INSTALLED)  ## Measure what profiles cost, off and on
+	@$(BIN)/python -m benchmarks.profile_cost
 
 bench-peers: $(INSTALLED)  ## Measure the worker against other queues, installed into .venv-peers for that
 	@test -x .venv-peers/bin/python || $(BIN)/uv venv --quiet .venv-peers

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     log_days: PositiveInt = 14
     journal_hours: NonNegativeInt = 24
     journal_lines: PositiveInt = 1_000
+    profile_days: PositiveInt = Field(default=7, le=365)
+    profiles_per_agent: PositiveInt = Field(default=20, le=200)
 
     # Incidents
     alerts_token: SecretStr | None = None

@@ -15,7 +15,18 @@ from agent_service.api.console import Console
 from agent_service.api.console.router import console_router
 from agent_service.api.documentation import TAGS, AgentApi, operation_id
 from agent_service.api.middleware import BodyLimit, RequestMetrics, SecurityHeaders, UnforeseenErrors
-from agent_service.api.routes import agents, alerts, dead_letters, events, health, incidents, tasks, workers, workflows
+from agent_service.api.routes import (
+    agents,
+    alerts,
+    dead_letters,
+    events,
+    health,
+    incidents,
+    profiles,
+    tasks,
+    workers,
+    workflows,
+)
 from agent_service.api.services import Services
 from agent_service.api.tracing import RequestSpans
 from agent_service.settings import Settings
@@ -67,7 +78,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     app.state.services = services
     app.state.console = console
     problems.install(app)
-    for module in (tasks, events, dead_letters, agents, workflows, workers, incidents, alerts, health, pages):
+    rest = (tasks, events, profiles, dead_letters, agents, workflows, workers, incidents, alerts, health)
+    for module in (*rest, pages):
         app.include_router(module.router)
     app.include_router(console_router())
     return app

@@ -16,6 +16,7 @@ TAGS = [
     {"name": "dead letters", "description": "The tasks that failed for good: try them again, or drop them."},
     {"name": "workers", "description": "Who works, and whether they may."},
     {"name": "workflows", "description": "Several agents as one graph."},
+    {"name": "profiles", "description": "Where time and memory go, down to the line."},
     {"name": "incidents", "description": "From an alert to what was learned from it."},
     {"name": "service", "description": "Whether the service is well."},
 ]

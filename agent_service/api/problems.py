@@ -25,9 +25,11 @@ from agent_service.tasks.errors import (
     InvalidCallbackError,
     InvalidInputError,
     InvalidTransitionError,
+    ProfileNotFoundError,
     QueueFullError,
     QueueUnavailableError,
     TaskNotFoundError,
+    WorkerNotFoundError,
 )
 from agent_service.telemetry.traces import current_trace_id
 from agent_service.workflows import UnknownWorkflowError, WorkflowNotFoundError
@@ -112,6 +114,21 @@ INCIDENT_NOT_FOUND: Final = ProblemKind(
     "No such incident",
     "No incident has that id: it never existed, or it was resolved longer than INCIDENT_DAYS ago.",
     "Choose one of those that GET /incidents lists.",
+)
+PROFILE_NOT_FOUND: Final = ProblemKind(
+    "profile-not-found",
+    404,
+    "No such profile",
+    "No profile has that id: it is not taken yet, it never was, or it is gone after PROFILE_DAYS or behind newer ones "
+    "of its agent.",
+    "Choose one of those that GET /profiles lists, or profile again.",
+)
+WORKER_NOT_FOUND: Final = ProblemKind(
+    "worker-not-found",
+    404,
+    "No such worker",
+    "No live worker of this service has that name; a stock RQ worker does not count.",
+    "Choose one of those that GET /workers lists.",
 )
 PROBLEM_NOT_FOUND: Final = ProblemKind(
     "problem-not-found", 404, "No such problem", "No kind of problem has that name.", "Take the `type` of a problem."
@@ -222,6 +239,8 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
         AGENT_NOT_FOUND,
         WORKFLOW_NOT_FOUND,
         INCIDENT_NOT_FOUND,
+        PROFILE_NOT_FOUND,
+        WORKER_NOT_FOUND,
         PROBLEM_NOT_FOUND,
         METHOD_NOT_ALLOWED,
         INVALID_TRANSITION,
@@ -242,6 +261,8 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
 
 _KIND_OF_ERROR: Final[Mapping[type[Exception], ProblemKind]] = {
     TaskNotFoundError: TASK_NOT_FOUND,
+    ProfileNotFoundError: PROFILE_NOT_FOUND,
+    WorkerNotFoundError: WORKER_NOT_FOUND,
     InvalidTransitionError: INVALID_TRANSITION,
     InvalidInputError: INVALID_INPUT,
     InvalidCallbackError: INVALID_CALLBACK,

@@ -29,6 +29,7 @@ from agent_service.tasks.control import TaskControl
 from agent_service.tasks.dead_letters import DeadLetters
 from agent_service.tasks.journal import Journal
 from agent_service.tasks.links import Links
+from agent_service.tasks.profiles import ProfileStore
 from agent_service.tasks.queries import TaskReader
 from agent_service.tasks.submission import Submitter
 from agent_service.telemetry.metrics import Metrics
@@ -64,6 +65,7 @@ class Services:
     escalation: EscalationPolicy
     incidents: IncidentDesk
     reviewer: Reviewer
+    profiles: ProfileStore
     runbooks: Runbooks
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -112,6 +114,7 @@ class Services:
             escalation=escalation,
             incidents=IncidentDesk(incidents, escalation, metrics),
             reviewer=Reviewer(settings),
+            profiles=ProfileStore(reads, settings),
             runbooks=Runbooks(settings.runbooks_dir),
         )
 

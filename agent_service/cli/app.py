@@ -10,6 +10,7 @@ import typer
 
 from agent_service.cli.errors import CommandError
 from agent_service.cli.incident_commands import incident
+from agent_service.cli.profile_commands import Kind, profile
 
 app = typer.Typer(
     name="agent-service",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(incident)
+app.add_typer(profile)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The id that `submit` printed.")]
 
@@ -98,11 +100,20 @@ def submit(
     delay: Annotated[float, typer.Option(help="Start no earlier than so many seconds from now.")] = 0,
     timeout: Annotated[int | None, typer.Option(help="Longest run in seconds.")] = None,
     retries: Annotated[int | None, typer.Option(help="How often a failed run is tried again.")] = None,
+    profile: Annotated[
+        Kind | None, typer.Option(help="Profile each run; `profile task TASK_ID` shows what came of it.")
+    ] = None,
 ) -> None:
     """Give an agent a task and print the task's id."""
     from agent_service.cli.work import submit_task
 
-    options = {"priority": priority, "delay_seconds": delay, "timeout_seconds": timeout, "retries": retries}
+    options = {
+        "priority": priority,
+        "delay_seconds": delay,
+        "timeout_seconds": timeout,
+        "retries": retries,
+        "profile": profile,
+    }
     submit_task(agent, input_, {key: value for key, value in options.items() if value is not None}, wait=wait)
 
 

@@ -109,6 +109,7 @@ def task_facts(task: Mapping[str, Any]) -> Table:
             "metadata": " ".join(f"{key}={value}" for key, value in task["metadata"].items()),
             "progress": f"{progress['fraction']:.0%} {progress['message']}" if progress else None,
             "error": Text(f"{error['type']}: {error['message']}", style="red") if error else None,
+            "profiles": " ".join(task.get("profile_ids", ())),
         }
     )
 

@@ -16,6 +16,20 @@ class TaskNotFoundError(TaskServiceError):
         super().__init__(f"there is no task {task_id!r}; results are kept for a limited time")
 
 
+class ProfileNotFoundError(TaskServiceError):
+    """There is no such profile, or none any more."""
+
+    def __init__(self, profile_id: str) -> None:
+        super().__init__(f"there is no profile {profile_id!r}; profiles are kept for a limited time and number")
+
+
+class WorkerNotFoundError(TaskServiceError):
+    """No live worker has that name, or it is a stock RQ worker, which does not do what was asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no live worker {name!r} of this service; GET /workers lists them")
+
+
 class InvalidInputError(TaskServiceError):
     """An agent or a workflow refuses its input.
 

@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 from agent_service.tasks.callbacks import CallbackCaller
 from agent_service.tasks.links import Links
 from agent_service.tasks.models import Progress, Task, TaskError, TaskStatus
+from agent_service.telemetry.profiles import ProfileKind
 
 TASK_FUNCTION = "agent_service.worker.entry.run_task"
 """What RQ calls for every task; no other function of a queue is ever run by our workers."""
@@ -30,6 +31,8 @@ SERIALIZER = JSONSerializer
 """JSON, not pickle: whoever can write to Redis must not be able to run code here."""
 PROGRESS_FIELD = "progress"
 """A field of the job's hash beside RQ's own: the last progress that the agent reported."""
+PROFILES_FIELD = "profiles"
+"""A field of the job's hash beside RQ's own: the ids of the profiles of its runs, separated by commas."""
 
 
 class TaskMeta(BaseModel):
@@ -38,6 +41,7 @@ class TaskMeta(BaseModel):
     Attributes:
         traceparent: W3C context of the PRODUCER span, under which every attempt runs.
         retries: Retries granted at submission, restored by a retry by hand.
+        profile: How each run is profiled; None where it is not.
     """
 
     agent: str
@@ -51,6 +55,7 @@ class TaskMeta(BaseModel):
     parent_task_id: str | None = None
     callback_url: str | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+    profile: ProfileKind | None = None
     error: TaskError | None = None
 
     @property
@@ -71,12 +76,14 @@ class TaskJob(Job):
         attempts: Runs that have started.
         first_process: W3C context of the first run's span, once that run has failed.
         progress: What the agent last reported.
+        profile_ids: The profiles of its runs, oldest first.
     """
 
     callbacks: ClassVar[CallbackCaller | None] = None
     attempts: int = 0
     first_process: str | None = None
     progress: Progress | None = None
+    profile_ids: tuple[str, ...] = ()
 
     def restore(self, raw_data: Mapping[Any, Any]) -> Any:
         """Read the job from its hash, our fields with RQ's.
@@ -88,6 +95,8 @@ class TaskJob(Job):
         first = raw_data.get(FIRST_PROCESS_FIELD.encode())
         self.first_process = first.decode() if first else None
         self.progress = _progress(raw_data.get(PROGRESS_FIELD.encode()))
+        profiles = raw_data.get(PROFILES_FIELD.encode())
+        self.profile_ids = tuple(profiles.decode().split(",")) if profiles else ()
         return super().restore(raw_data)
 
     def retry(self, queue: Queue, pipeline: Pipeline) -> None:
@@ -169,6 +178,7 @@ def to_task(job: TaskJob, links: Links, *, result: Result | None = None, whole: 
         input=job.kwargs.get("payload") if whole else None,
         result=result.return_value if whole and result and status is TaskStatus.FINISHED else None,
         error=error,
+        profile_ids=list(job.profile_ids),
         links={
             "self": f"/tasks/{job.id}",
             "events": f"/tasks/{job.id}/events",

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from agent_service.telemetry.profiles import ProfileKind
+
 METADATA_LIMIT = 32
 IDEMPOTENCY_KEY_LIMIT = 255
 
@@ -51,6 +53,9 @@ class TaskOptions(BaseModel):
     callback_url: str | None = Field(
         default=None, max_length=2048, description="Gets a POST when the task finishes or fails."
     )
+    profile: ProfileKind | None = Field(
+        default=None, description="Profile each run: function calls, lines, samples or memory. It slows the task down."
+    )
 
 
 class Submission(BaseModel):
@@ -86,6 +91,7 @@ class Task(BaseModel):
         trace_id: The trace that holds everything the task did.
         attempts: Runs so far.
         submitted_by: The name of the API key that submitted it.
+        profile_ids: The profiles of its runs; `GET /profiles/{id}` shows one for as long as it is kept.
         links: Where to look at it, by what is seen there.
     """
 
@@ -108,6 +114,7 @@ class Task(BaseModel):
     input: dict[str, JsonValue] | None = None
     result: JsonValue = None
     error: TaskError | None = None
+    profile_ids: list[str] = Field(default_factory=list)
     links: dict[str, str] = Field(default_factory=dict)
 
 

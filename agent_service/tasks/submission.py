@@ -146,6 +146,7 @@ class Submitter:
             parent_task_id=origin.parent_task_id,
             callback_url=options.callback_url,
             metadata=options.metadata,
+            profile=options.profile,
         )
         timeout = options.timeout_seconds or definition.timeout or self._settings.default_timeout_seconds
         return PreparedTask(task_id, definition, payload, options, meta, timeout, retry, span, tuple(after))

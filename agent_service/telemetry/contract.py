@@ -332,6 +332,8 @@ class Attribute(StrEnum):
     TASK_ATTEMPT = "task.attempt"
     TASK_OUTCOME = "task.outcome"
     WORKFLOW_ID = "workflow.id"
+    PROFILE_ID = "profile.id"
+    PROFILE_KIND = "profile.kind"
     ERROR_TYPE = "error.type"
     MESSAGING_SYSTEM = "messaging.system"
     MESSAGING_DESTINATION = "messaging.destination.name"

@@ -98,6 +98,10 @@ class ResourceMeter:
             self.step_ends()
         return ResourceUse(self._cpu, self._read, self._written, _peaks.close(id(self)))
 
+    def metered(self, coroutine: Coroutine[Any, Any, Any]) -> MeteredCoroutine:
+        """Return a coroutine whose steps count for this meter."""
+        return MeteredCoroutine(coroutine, self)
+
     def step_begins(self) -> None:
         """Count from here, on this thread."""
         self._began = (time.thread_time(), *_thread_io())
@@ -180,7 +184,7 @@ def meter_task_factory(
     """Make a task whose steps count for the meter of the task that made it, for `loop.set_task_factory`."""
     meter = current_meter.get()
     if meter is not None and isinstance(coroutine, Coroutine) and not isinstance(coroutine, MeteredCoroutine):
-        coroutine = MeteredCoroutine(coroutine, meter)
+        coroutine = meter.metered(coroutine)
     return asyncio.Task(coroutine, loop=loop, **options)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from pydantic import BaseModel, ValidationError
 
-from agent_service.agents import AgentDefinition, AgentDefinitionError, TaskCanceledError
+from agent_service.agents import AgentDefinition, AgentDefinitionError, Context, TaskCanceledError
 from agent_service.tasks.ledger import StartedTask
 from agent_service.tasks.models import TaskError
 from agent_service.telemetry import contract
@@ -22,6 +23,7 @@ from agent_service.telemetry.contract import Attribute, Operation, Outcome
 from agent_service.telemetry.logs import LogContext, bound
 from agent_service.telemetry.traces import extract, inject, span_context_of
 from agent_service.worker.interrupts import TaskStoppedError, TaskTimeoutError
+from agent_service.worker.profiling import Profiler
 
 tracer = trace.get_tracer(__name__)
 logger = logging.getLogger(__name__)
@@ -39,7 +41,10 @@ class Attempt:
         definition: Its agent, or None where this worker knows none of that name.
         span: The CONSUMER span.
         started_at: When it was taken from its queue.
+        profiler: What takes profiles in this process; None where nothing does.
     """
+
+    profiler: ClassVar[Profiler | None] = None
 
     started: StartedTask
     definition: AgentDefinition[Any, Any] | None
@@ -76,6 +81,19 @@ class Attempt:
         """W3C context of the CONSUMER span."""
         with trace.use_span(self.span):
             return str(inject().get("traceparent", ""))
+
+    def invoke(self, payload: BaseModel, context: Context) -> object:
+        """Call the agent, under a profiler where one is asked for; of an async agent, return its coroutine.
+
+        Raises:
+            UnknownAgentHereError: This worker has no such agent.
+        """
+        definition, meta = self.definition, self.started.meta
+        if definition is None:
+            raise UnknownAgentHereError(meta.agent)
+        if self.profiler is None or not self.profiler.wants(meta):
+            return definition.invoke(payload, context)
+        return self.profiler.call(self.started.id, meta, definition, partial(definition.invoke, payload, context))
 
     def read_input(self) -> BaseModel:
         """Return the agent's input.

@@ -28,14 +28,28 @@ from agent_service.tasks.jobs import TaskJob
 from agent_service.tasks.journal import Journal, JournalWriter
 from agent_service.tasks.ledger import Ledger, StartedTask
 from agent_service.tasks.models import TaskEventKind
+from agent_service.tasks.profiles import ProfileStore
 from agent_service.tasks.rq_worker import RqWorker
 from agent_service.tasks.scripted_ledger import ledger_for
 from agent_service.tasks.submission import Submitter
 from agent_service.telemetry.contract import ServiceName
 from agent_service.telemetry.logs import LogContext, add_sink, configure_logging
+from agent_service.telemetry.profiles import ProfileKind
 from agent_service.telemetry.resources import meter_task_factory
 from agent_service.telemetry.traces import SpanSink, configure_tracing, shutdown_tracing
-from agent_service.worker.protocol import Channel, Drain, ForwardedCounters, Leaving, Ready, Stop, Suspend
+from agent_service.worker.attempt import Attempt
+from agent_service.worker.profiling import Profiler
+from agent_service.worker.protocol import (
+    Channel,
+    Drain,
+    ForwardedCounters,
+    Leaving,
+    ProfileYourself,
+    Ready,
+    Stop,
+    Suspend,
+    WatchProfiles,
+)
 from agent_service.worker.runner import Runner
 from agent_service.workflows import WorkflowRunner, load_workflows
 
@@ -66,6 +80,9 @@ class Child:
         control = TaskControl(broker, settings, counters, journal)
         agents.add(WorkflowRunner(submitter, control, load_workflows(modules), settings).coordinator())
         self._runner = Runner(self._ledger, agents, channel, submitter, self._writer, self._loop)
+        self._profiler = Profiler(ProfileStore(broker.redis, settings), name)
+        self._profiler.refresh()
+        Attempt.profiler = self._profiler
         self._free = threading.BoundedSemaphore(settings.worker_async_tasks)
         self._gate = threading.Condition()
         self._suspended = False
@@ -143,6 +160,7 @@ class Child:
     def _leave(self) -> None:
         if TaskJob.callbacks:
             TaskJob.callbacks.close()
+        self._profiler.close()
         self._writer.close(FLUSH_SECONDS)
         shutdown_tracing(FLUSH_SECONDS)
         self._channel.send(Leaving())
@@ -169,6 +187,10 @@ class Child:
                     self._suspended = suspended
                     self._gate.notify_all()
                 logger.info("child %s", "stops taking tasks" if suspended else "takes tasks again")
+            case WatchProfiles():
+                self._profiler.refresh()
+            case ProfileYourself(profile_id, kind, seconds):
+                self._profiler.profile_process(profile_id, ProfileKind(kind), seconds)
             case Drain():
                 with self._gate:
                     self._draining = True

@@ -18,6 +18,7 @@ from agent_service.tasks.control import TaskControl
 from agent_service.tasks.journal import Journal, JournalWriter
 from agent_service.tasks.ledger import current_task
 from agent_service.tasks.models import TaskError
+from agent_service.tasks.profiles import ProfileStore
 from agent_service.tasks.queries import TaskReader
 from agent_service.tasks.submission import Submitter
 from agent_service.telemetry.contract import Outcome, ServiceName
@@ -26,6 +27,7 @@ from agent_service.telemetry.metrics import Metrics
 from agent_service.telemetry.traces import SpanSink, configure_tracing, shutdown_tracing
 from agent_service.worker.attempt import Attempt, classify
 from agent_service.worker.backend import TaskBackend
+from agent_service.worker.profiling import Profiler
 from agent_service.workflows import WorkflowRunner, load_workflows
 
 FLUSH_SECONDS = 5.0
@@ -56,6 +58,7 @@ def run_task(*, agent: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa:
 
     started = current_task()
     started.count_attempt()
+    Attempt.profiler = Profiler(ProfileStore(redis, settings), started.job.worker_name or "rq")
     attempt = Attempt.begin(started, agents.get(agent))
     backend = TaskBackend(started.id, started.meta.workflow_id, submitter, TaskReader(broker), writer)
     context = Context(
@@ -78,9 +81,7 @@ def run_task(*, agent: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa:
 
 def _call(attempt: Attempt, context: Context) -> object:
     payload = attempt.read_input()
-    if attempt.definition is None:
-        raise LookupError(attempt.started.meta.agent)
-    result = attempt.definition.invoke(payload, context)
+    result = attempt.invoke(payload, context)
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
 
@@ -91,5 +92,7 @@ async def _awaited(result: Any) -> object:
 def _finish(attempt: Attempt, outcome: Outcome, error: TaskError | None, writer: JournalWriter) -> None:
     attempt.started.keep_error(error)
     attempt.end(outcome, error)
+    if Attempt.profiler is not None:
+        Attempt.profiler.close()
     writer.close(FLUSH_SECONDS)
     shutdown_tracing(FLUSH_SECONDS)

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -113,10 +113,30 @@ class Drain:
     """Supervisor: take no further tasks, end those that run, and leave."""
 
 
-Message = Ready | Started | Ended | Counted | GivenUp | Leaving | Stop | Suspend | Drain
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Ready, Started, Ended, Counted, GivenUp, Leaving, Stop, Suspend, Drain)
-}
+@dataclass(frozen=True, slots=True)
+class WatchProfiles:
+    """Supervisor: read again of which agents tasks are to be profiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileYourself:
+    """Supervisor: profile everything that you do.
+
+    Attributes:
+        profile_id: The id of the profile.
+        profile_kind: A `ProfileKind`.
+        seconds: For how long.
+    """
+
+    profile_id: str
+    profile_kind: str
+    seconds: float
+
+
+Message = (
+    Ready | Started | Ended | Counted | GivenUp | Leaving | Stop | Suspend | Drain | WatchProfiles | ProfileYourself
+)
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 class Channel:

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from agent_service.agents import AgentDefinition, AgentRegistry, Context
+from agent_service.agents import AgentRegistry, Context
 from agent_service.tasks.journal import JournalWriter
 from agent_service.tasks.ledger import Ledger, StartedTask
 from agent_service.tasks.models import TaskError
@@ -127,7 +127,7 @@ class Runner:
             with running.attempt.observed():
                 payload = running.attempt.read_input()
                 with self._interrupts.armed(running.started.execution_id, running.started.timeout):
-                    outcome = _definition(running).invoke(payload, running.context)
+                    outcome = running.attempt.invoke(payload, running.context)
                 result = running.attempt.check_result(outcome)
         except BaseException as error:  # noqa: BLE001 - whatever an agent raises is how its task ended
             failure = error
@@ -172,7 +172,7 @@ class Runner:
         started = running.started
         payload = running.attempt.read_input()
         current_meter.set(running.meter)
-        call = _definition(running).invoke(payload, running.context)
+        call = running.attempt.invoke(payload, running.context)
         if not isinstance(call, Coroutine):
             raise TypeError(f"agent {started.meta.agent!r} gave no coroutine")
         try:
@@ -235,9 +235,3 @@ class Runner:
                 peak_memory_bytes=use.peak_memory_bytes,
             )
         )
-
-
-def _definition(running: Running) -> AgentDefinition[Any, Any]:
-    if running.attempt.definition is None:
-        raise LookupError(running.started.meta.agent)
-    return running.attempt.definition

@@ -19,6 +19,7 @@ from types import FrameType
 from redis.exceptions import RedisError
 
 from agent_service.settings import Settings
+from agent_service.tasks import profiles
 from agent_service.tasks.ledger import Ledger
 from agent_service.tasks.models import TaskError
 from agent_service.tasks.rq_worker import Command
@@ -34,10 +35,12 @@ from agent_service.worker.protocol import (
     GivenUp,
     Leaving,
     Message,
+    ProfileYourself,
     Ready,
     Started,
     Stop,
     Suspend,
+    WatchProfiles,
 )
 
 logger = logging.getLogger(__name__)
@@ -81,7 +84,7 @@ class Supervisor:
     # What other threads call: they only leave a note.
 
     def obey(self, command: Command) -> None:
-        """Take one of RQ's commands: `stop-job`, `stop-execution`, `kill-horse`, `shutdown`."""
+        """Take one of RQ's commands, `stop-job`, `stop-execution`, `kill-horse`, `shutdown`, or one of our own."""
         self._post(lambda: self._on_command(command))
 
     def suspend(self, suspended: bool) -> None:
@@ -282,6 +285,10 @@ class Supervisor:
                 self._kill("RQ's kill-horse command")
             case "shutdown":
                 self._on_shutdown()
+            case profiles.WATCH_COMMAND:
+                self._tell(WatchProfiles())
+            case profiles.PROFILE_COMMAND:
+                self._tell(ProfileYourself(command["profile_id"], command["kind"], command["seconds"]))
 
     def _stop(self, wanted: Callable[[RunningTask], bool]) -> None:
         for task in self._running.values():

@@ -181,3 +181,19 @@ def test_a_wrong_key_is_told(make_page):
     expect(page.get_by_role("alert")).to_contain_text("not valid")
     sign_in(page)
     expect(page.get_by_role("heading", name="System")).to_be_visible()
+
+
+def test_a_profiled_task_shows_its_flame_graph_and_its_slow_line(page):
+    page.goto("/console/submit?agent=fault-burn-cpu")
+    page.locator("#f-input-seconds").fill("1")
+    page.locator("#options summary").click()
+    page.get_by_label("Profile").select_option("line")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("h1 .state")).to_have_text("finished")
+    picture = page.locator("img.flamegraph")
+    expect(picture).to_be_visible()
+    page.wait_for_function("document.querySelector('img.flamegraph').naturalWidth > 0")
+    expect(page.locator("#h-profiles + details summary code")).to_contain_text("faults.py:")
+    page.get_by_role("link", name="Table and flame graph").click()
+    expect(page.locator("tbody tr").first).to_contain_text("faults.py:")
+    shoot(page, "profile")

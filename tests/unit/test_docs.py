@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from agent_service.api.problems import KINDS
-from agent_service.api.routes import agents, alerts, dead_letters, events, health, incidents, tasks, workers, workflows
+from agent_service.api.routes import (
+    agents,
+    alerts,
+    dead_letters,
+    events,
+    health,
+    incidents,
+    profiles,
+    tasks,
+    workers,
+    workflows,
+)
 from agent_service.settings import Settings
 from agent_service.telemetry.contract import METRICS
 
@@ -21,6 +32,7 @@ ROUTERS = (
     workflows.router,
     incidents.router,
     alerts.router,
+    profiles.router,
     health.router,
     workers.router,
     dead_letters.router,
@@ -38,8 +50,8 @@ def test_the_api_document_tells_every_problem_with_its_status():
 def test_the_api_document_shows_every_path():
     text = (ROOT / "docs" / "api.md").read_text()
     shown = {
-        re.sub(r"\$(id|run)\b|planner\b|document-report\b", "{}", path)
-        for path in re.findall(r"\$url(/[\w/$-]+)", text)
+        re.sub(r"\$(id|run|worker)\b|planner\b|document-report\b", "{}", path)
+        for path in re.findall(r"\$url(/[\w/.$-]+)", text)
     }
 
     paths = {re.sub(r"\{\w+\}", "{}", route.path) for router in ROUTERS for route in router.routes}

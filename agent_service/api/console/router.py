@@ -15,6 +15,7 @@ from agent_service.api.console.views import (
     dead_letters,
     incidents,
     overview,
+    profile,
     runbooks,
     signing,
     submit,
@@ -51,6 +52,9 @@ def console_router() -> APIRouter:
     router.page("/console/find", tasks.find)
     router.page("/console/submit", submit.submit_form)
     router.page("/console/incidents/{incident_id}/review", incidents.review)
+    router.page("/console/profiles/{profile_id}", profile.profile)
+    router.page("/console/profiles/{profile_id}/flamegraph.svg", profile.picture)
+    router.page("/console/profiles/{profile_id}/speedscope.json", profile.speedscope_file)
     router.page("/runbooks", runbooks.runbooks, is_open=True)
     router.page("/runbooks/{alert}", runbooks.runbook, is_open=True)
     router.action("/console/submit", submit.submit)
@@ -59,6 +63,8 @@ def console_router() -> APIRouter:
     router.action("/console/workflows/{workflow_id}/cancel", workflow.cancel_workflow)
     router.action("/console/workers/suspend", workers.suspend)
     router.action("/console/workers/resume", workers.resume)
+    router.action("/console/workers/profile", profile.profile_worker)
+    router.action("/console/agents/{name}/profile", profile.profile_agent)
     router.action("/console/dead-letters", dead_letters.change)
     router.action("/console/incidents/{incident_id}/step", incidents.take_step)
     router.action("/console/incidents/{incident_id}/note", incidents.add_note)

@@ -257,6 +257,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "none-chosen": "Nothing was done: no task was chosen.",
     "suspended": "Suspended: no worker takes another task.",
     "resumed": "Resumed: the workers take tasks.",
+    "profiling-agent": "Its next tasks are profiled; the profiles appear here and on the tasks' pages.",
+    "profiling-worker": "It is profiled; the profile appears below when the time is over.",
     "stepped": "Written into the incident.",
     "noted": "The note is in the timeline.",
     "owned": "The incident has a new owner.",

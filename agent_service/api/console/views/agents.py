@@ -6,7 +6,9 @@ from agent_service.api import problems
 from agent_service.api.console.monitor import AgentLoad
 from agent_service.api.console.rendering import Page
 from agent_service.api.console.routing import Look
+from agent_service.api.console.views.profile import profiles_of_agent
 from agent_service.api.problems import ProblemError
+from agent_service.telemetry.profiles import ProfileKind
 
 TASKS_SHOWN = 15
 SCAN = 1_000
@@ -35,6 +37,8 @@ def agent(look: Look) -> Page:
         "timeout": definition.timeout or look.services.settings.default_timeout_seconds,
         "load": look.console.monitor.snapshot.agents.get(name) or AgentLoad(name),
         "tasks": look.services.reader.page(agent=name, limit=TASKS_SHOWN, scan=SCAN).tasks,
+        "profiles": profiles_of_agent(look, name),
+        "kinds": list(ProfileKind),
         "input_schema": definition.input_model.model_json_schema(),
         "result_schema": definition.result_model.model_json_schema(mode="serialization"),
     }

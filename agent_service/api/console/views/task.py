@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 from fastapi import Response
 
 from agent_service.api.console.evidence import archived_lines, log_lines, spans_of
 from agent_service.api.console.forms import Form, local_path
-from agent_service.api.console.profiles import profiles_of
 from agent_service.api.console.rendering import Page
 from agent_service.api.console.routing import Look, done
+from agent_service.api.console.views.profile import profiles_of_task
 from agent_service.api.console.waterfall import waterfall
 from agent_service.tasks.models import Task, TaskEvent, TaskEventKind, TaskStatus
 from agent_service.tasks.spans import of_task
@@ -47,7 +46,7 @@ def task(look: Look) -> Page:
         "trace": waterfall(spans) if spans else None,
         "others": len(whole) - len(spans),
         "links": links_of(found.links),
-        "profiles": list(islice(profiles_of(look.services, found.id), 10)),
+        "profiles": profiles_of_task(look, found),
         "limit": TEXT_LIMIT,
         "journal_hours": look.services.settings.journal_hours,
     }

@@ -10,6 +10,7 @@ from agent_service.api.console.forms import Form
 from agent_service.api.console.monitor import WorkerLoad
 from agent_service.api.console.rendering import Page
 from agent_service.api.console.routing import Look, done
+from agent_service.api.console.views.profile import profiles_of_workers
 from agent_service.tasks.suspension import read_suspension, resume_workers, suspend_workers
 from agent_service.tasks.workers import live_workers
 
@@ -28,6 +29,7 @@ def workers(look: Look) -> Page:
         "tasks": {task.id: task for task in look.services.reader.get_many(ids)},
         "shown": TASKS_SHOWN,
         "suspension": read_suspension(look.services.redis),
+        "profiles": profiles_of_workers(look),
         "stats": look.console.monitor.snapshot.stats,
     }
     return Page("workers", "Workers", context)
