@@ -16,7 +16,7 @@ MODE := auto
 NOT_HERE := 3
 
 .PHONY: help install init up down logs urls demo check format test test-browser test-chaos bench bench-levers
-.PHONY: bench-profiles bench-peers lock clean
+.PHONY: bench-memory bench-profiles bench-peers lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,7 +68,7 @@ test-browser: $(INSTALLED)  ## Use the console in a real browser; pictures of it
 	  || { echo "No chromium is found on the PATH; on Debian and Ubuntu: apt install chromium" >&2; exit 1; }
 	@$(BIN)/pytest -s tests/browser $(ARGS)
 
-test-chaos: $(INSTALLED)  ## Kill processes while tasks flow, and account for every task afterwards
+test-chaos: $(INSTALLED)  ## Kill, cut off and fill up what there is while 11 000 tasks flow; account for each
 	@$(BIN)/pytest -s tests/chaos $(ARGS)
 
 bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
@@ -79,6 +79,9 @@ bench-levers: $(INSTALLED)  ## Measure what each lever of docs/performance-guide
 
 bench-profiles: $(INSTALLED)  ## Measure what profiles cost, off and on
 	@$(BIN)/python -m benchmarks.profile_cost
+
+bench-memory: $(INSTALLED)  ## Put 200 000 tasks through the service and show that its memory stays flat: make bench-memory [TASKS=n]
+	@$(BIN)/python -m benchmarks.memory_flat $(TASKS)
 
 bench-peers: $(INSTALLED)  ## Measure the worker against other queues, installed into .venv-peers for that
 	@test -x .venv-peers/bin/python || $(BIN)/uv venv --quiet .venv-peers

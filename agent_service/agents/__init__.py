@@ -2,7 +2,7 @@
 
 from agent_service.agents.context import Context, SubtaskError, TaskCanceledError
 from agent_service.agents.definition import AgentDefinition, AgentDefinitionError, RetryPolicy, agent
-from agent_service.agents.registry import AgentRegistry, UnknownAgentError, agent_modules
+from agent_service.agents.registry import AgentRegistry, UnknownAgentError, agent_module_names, agent_modules
 
 __all__ = [
     "AgentDefinition",
@@ -14,5 +14,6 @@ __all__ = [
     "TaskCanceledError",
     "UnknownAgentError",
     "agent",
+    "agent_module_names",
     "agent_modules",
 ]

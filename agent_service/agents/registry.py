@@ -27,8 +27,19 @@ class UnknownAgentError(KeyError):
         return self.message
 
 
+def agent_module_names(names: Iterable[str], *, faults: bool) -> list[str]:
+    """Return the modules that may hold agents, in the order built-in, installed packages, settings.
+
+    Args:
+        names: Modules that a setting names.
+        faults: Whether the fault agents are allowed.
+    """
+    installed = [point.module for point in entry_points(group=ENTRY_POINT_GROUP)]
+    return list(dict.fromkeys((*BUILT_IN_MODULES, *((FAULT_MODULE,) if faults else ()), *installed, *names)))
+
+
 def agent_modules(names: Iterable[str], *, faults: bool) -> list[ModuleType]:
-    """Import every module that may hold agents, in the order built-in, installed packages, settings.
+    """Import every module that may hold agents.
 
     Args:
         names: Modules that a setting names.
@@ -37,10 +48,8 @@ def agent_modules(names: Iterable[str], *, faults: bool) -> list[ModuleType]:
     Raises:
         AgentDefinitionError: A module cannot be imported; the message names it.
     """
-    installed = [point.module for point in entry_points(group=ENTRY_POINT_GROUP)]
-    wanted = dict.fromkeys((*BUILT_IN_MODULES, *((FAULT_MODULE,) if faults else ()), *installed, *names))
     modules = []
-    for name in wanted:
+    for name in agent_module_names(names, faults=faults):
         try:
             modules.append(importlib.import_module(name))
         # A user's module can fail in any way while it is imported; each must end in a message that names it.

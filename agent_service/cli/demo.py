@@ -24,6 +24,7 @@ from agent_service.cli.drawing import amount_text, columns, make_console, status
 from agent_service.cli.errors import CommandError
 from agent_service.cli.invocation import own_command
 from agent_service.cli.metering import Change, Samples, changes, scrape
+from agent_service.cli.stall import StallWatch
 from agent_service.cli.waterfall import is_whole
 from agent_service.cli.work import show_trace, spans_of
 from agent_service.embedded.addresses import api_url, local_url
@@ -37,6 +38,8 @@ WORKFLOW = "document-report"
 TITLE_CHARS = 300
 POLL_SECONDS = 0.2
 RUN_SECONDS = 300.0
+STALL_SECONDS = 60.0
+"""So long without any change is a standstill: no step of this workflow takes a tenth of that."""
 SPANS_SHOWN = 40
 SETTLE_SECONDS = 5.0
 """How long spans and counters may take to arrive after the last task ended."""
@@ -141,7 +144,7 @@ def _demonstrate(settings: Settings, client: ServiceClient, document: Document, 
     before = scrape(settings)
     console.print(f"Submitting {document.source} ({len(document.text.split())} words) to the workflow {WORKFLOW}.")
     run = client.post(f"/workflows/{WORKFLOW}", {"title": document.title, "text": document.text})
-    run = _watch(client, run["id"], console)
+    run = watch(client, run["id"], console)
     if run["status"] != "finished":
         raise CommandError(f"the workflow {run['status']}: {run['error']}; see `{own_command()} show {run['id']}`")
     _heading(console, "Report")
@@ -157,9 +160,16 @@ def _demonstrate(settings: Settings, client: ServiceClient, document: Document, 
     return run
 
 
-def _watch(client: ServiceClient, run_id: str, console: Console) -> dict[str, Any]:
-    """Show the steps as they go on, and return the run when it is over."""
+def watch(
+    client: ServiceClient, run_id: str, console: Console, *, stall_seconds: float = STALL_SECONDS
+) -> dict[str, Any]:
+    """Show the steps as they go on, and return the run when it is over.
+
+    Raises:
+        CommandError: It takes too long, or nothing has moved for `stall_seconds`; the message says what is wrong.
+    """
     deadline = time.monotonic() + RUN_SECONDS
+    stall = StallWatch(client, stall_seconds)
     steps = _StepView(console)
     with steps:
         while True:
@@ -167,6 +177,7 @@ def _watch(client: ServiceClient, run_id: str, console: Console) -> dict[str, An
             steps.show(run["steps"])
             if run["status"] != "running":
                 return run
+            stall.look(run)
             if time.monotonic() > deadline:
                 raise CommandError(
                     f"the workflow still runs after {RUN_SECONDS:.0f} s; `{own_command()} show {run_id}`"

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import logging
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ from agent_service.tasks.errors import InvalidCallbackError
 logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 10
+PENDING_LIMIT = 1_000
+"""Calls that wait, or are made, at the same time; past that new ones are dropped, for slow receivers fill no memory."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -65,15 +68,20 @@ def _is_public(address: str) -> bool:
 
 
 class CallbackCaller:
-    """Calls callback URLs in the background, once each; a receiver that is away misses its call."""
+    """Calls callback URLs in the background, once each; a receiver that is away or slow misses its calls."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
+        self._room = threading.BoundedSemaphore(PENDING_LIMIT)
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="callbacks")
 
     def call(self, url: str, payload: dict[str, Any]) -> None:
         """Send `payload` as JSON to `url` soon; what goes wrong is logged."""
-        self._pool.submit(self._call, url, payload)
+        if not self._room.acquire(blocking=False):
+            host = urlsplit(url).hostname
+            logger.warning("callback not delivered: %d wait already", PENDING_LIMIT, extra={"callback_host": host})
+            return
+        self._pool.submit(self._call, url, payload).add_done_callback(lambda _: self._room.release())
 
     def close(self) -> None:
         """Finish the calls under way and stop."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from redis.client import Pipeline
 from rq import Queue
+from rq.callbacks import execute_failure_callback, execute_stopped_callback, execute_success_callback
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
+from rq.timeouts import TimerDeathPenalty
+from rq.utils import import_attribute
 
 from agent_service.tasks.callbacks import CallbackCaller
 from agent_service.tasks.links import Links
@@ -33,6 +36,15 @@ PROGRESS_FIELD = "progress"
 """A field of the job's hash beside RQ's own: the last progress that the agent reported."""
 PROFILES_FIELD = "profiles"
 """A field of the job's hash beside RQ's own: the ids of the profiles of its runs, separated by commas."""
+
+
+class CallbackRefusedError(Exception):
+    """A job names a callback that lies in none of the modules that may hold agents."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the callback {name!r} is not run: it is in no module that AGENT_MODULES or an installed package names"
+        )
 
 
 class TaskMeta(BaseModel):
@@ -73,6 +85,7 @@ class TaskJob(Job):
 
     Attributes:
         callbacks: What calls callback URLs; None in processes that end no tasks.
+        callback_modules: Names of the modules whose functions a job may name as RQ's callbacks.
         attempts: Runs that have started.
         first_process: W3C context of the first run's span, once that run has failed.
         progress: What the agent last reported.
@@ -80,6 +93,7 @@ class TaskJob(Job):
     """
 
     callbacks: ClassVar[CallbackCaller | None] = None
+    callback_modules: ClassVar[frozenset[str]] = frozenset()
     attempts: int = 0
     first_process: str | None = None
     progress: Progress | None = None
@@ -98,6 +112,68 @@ class TaskJob(Job):
         profiles = raw_data.get(PROFILES_FIELD.encode())
         self.profile_ids = tuple(profiles.decode().split(",")) if profiles else ()
         return super().restore(raw_data)
+
+    @property
+    def names_callbacks(self) -> bool:
+        """Whether there is anything to call when a run has ended, by RQ's `on_success` and `on_failure`."""
+        return bool(self._success_callback_name or self._failure_callback_name)
+
+    @property
+    def success_callback(self) -> Callable[..., Any] | None:
+        """The function to call with the result.
+
+        Raises:
+            CallbackRefusedError: It is not the service's to call; so with the other two.
+        """
+        return self._callback(self._success_callback_name)
+
+    @property
+    def failure_callback(self) -> Callable[..., Any] | None:
+        """The function to call with what a run has raised."""
+        return self._callback(self._failure_callback_name)
+
+    @property
+    def stopped_callback(self) -> Callable[..., Any] | None:
+        """The function to call when the job was stopped on request."""
+        return self._callback(self._stopped_callback_name)
+
+    def _callback(self, name: str | None) -> Callable[..., Any] | None:
+        """Return a callback, once it is known to be one of ours: Redis must not name code that is run here."""
+        if not name:
+            return None
+        if not self._is_ours(name):
+            raise CallbackRefusedError(name)
+        function: Callable[..., Any] = import_attribute(name)
+        if not self._is_ours(f"{getattr(function, '__module__', None)}."):  # `my_agents.os.system` is in `os`
+            raise CallbackRefusedError(name)
+        return function
+
+    def _is_ours(self, path: str) -> bool:
+        return any(path.startswith(f"{module}.") for module in self.callback_modules)
+
+    def call_success(self, result: Any) -> None:
+        """Run the success callback, if there is one, under its time limit in whatever thread this is.
+
+        Raises:
+            Exception: Whatever it raises; the job has failed then.
+        """
+        execute_success_callback(self, TimerDeathPenalty, result)
+
+    def call_failure(self, error: BaseException) -> None:
+        """Run the failure callback, if there is one.
+
+        Raises:
+            Exception: Whatever it raises; that is what the job failed with then.
+        """
+        execute_failure_callback(self, TimerDeathPenalty, type(error), error, error.__traceback__)
+
+    def call_stopped(self) -> None:
+        """Run the stopped callback, if there is one.
+
+        Raises:
+            Exception: Whatever it raises.
+        """
+        execute_stopped_callback(self, TimerDeathPenalty)
 
     def retry(self, queue: Queue, pipeline: Pipeline) -> None:
         """Put the task into its queue again, now or later, as RQ does it but in the caller's transaction alone.

@@ -239,6 +239,36 @@ class Ledger:
         job.send_webhooks(JobStatus.FINISHED)
         return None
 
+    def call_success(self, started: StartedTask, result: dict[str, Any]) -> None:
+        """Run the callback that RQ's `on_success` asked for, if any, before the success is written down.
+
+        Raises:
+            Exception: Whatever it raises; the run has failed with that then.
+        """
+        self._note_end(started.job, JobStatus.FINISHED)
+        started.job._result = result  # noqa: SLF001 - what RQ's `_finalize_success` sets before it calls this
+        started.job.call_success(result)
+
+    def call_failure(self, started: StartedTask, error: BaseException) -> None:
+        """Run the callback that RQ's `on_failure` asked for, if any, before the failure is written down.
+
+        Raises:
+            Exception: Whatever it raises; the run has failed with that then.
+        """
+        self._note_end(started.job, JobStatus.FAILED)
+        started.job.call_failure(error)
+
+    def _note_end(self, job: TaskJob, status: JobStatus) -> None:
+        """Let a callback see what RQ's own would."""
+        job.ended_at = datetime.now(UTC)
+        job._status = status  # noqa: SLF001 - as RQ does
+
+    def _call_stopped(self, job: TaskJob) -> None:
+        try:
+            job.call_stopped()
+        except Exception:
+            logger.exception("the stopped callback of task %s raised", job.id)
+
     def fail(self, started: StartedTask, error: TaskError, outcome: Outcome, traceparent: str) -> Outcome:
         """Write down that a run failed, and put the task into its queue again where it has retries left.
 
@@ -259,6 +289,8 @@ class Ledger:
         started.meta.error = error
         job.meta = started.meta.dump()
         decided: list[Outcome] = []
+        if outcome is Outcome.CANCELED:
+            self._call_stopped(job)
 
         def write() -> None:
             # RQ marks one stopped task at a time, in a field of the worker.

@@ -15,8 +15,11 @@ from rq.command import parse_payload
 from rq.executions import Execution
 from rq.job import Job
 from rq.registry import StartedJobRegistry, clean_registries
+from rq.scripts import release_lock
+from rq.timeouts import TimerDeathPenalty
 from rq.worker import Worker
 
+from agent_service.agents import agent_module_names
 from agent_service.settings import Settings
 from agent_service.tasks.broker import Broker
 from agent_service.tasks.connection import REPLY_SECONDS
@@ -24,10 +27,15 @@ from agent_service.tasks.jobs import SERIALIZER, TaskJob, read_meta
 from agent_service.tasks.models import TaskError
 from agent_service.tasks.workers import METRICS_FIELD
 
+CLEANING_SECONDS = 30
+"""Far longer than a cleaning takes; how long one that broke off holds up the next."""
 STUCK_SECONDS = 10
 """An id that was popped so long ago and is not started belonged to a worker that died in between."""
 
 Command = Mapping[str, Any]
+
+# The registry calls the failure callbacks of abandoned jobs; ours is cleaned from a thread, where signals do not go.
+StartedJobRegistry.death_penalty_class = TimerDeathPenalty  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class RqWorker(Worker):
         self.metrics_address = metrics_address
         self._on_command = on_command
         self._on_abandoned = on_abandoned
+        TaskJob.callback_modules = frozenset(agent_module_names(settings.agent_modules, faults=settings.fault_agents))
         super().__init__(
             [Broker(redis).queue(queue)],
             name=name,
@@ -129,13 +138,15 @@ class RqWorker(Worker):
         RQ fails such a task after minutes. It never ran, so here it goes back to the head of its queue.
         """
         for queue in self.queues:
-            if queue.acquire_maintenance_lock():
+            # RQ's own lock, but on a short lease: a worker that dies while it cleans, or finds Redis gone when it would
+            # release it, must not keep all others from cleaning for the 15 minutes that RQ gives it.
+            if self.connection.set(queue.registry_cleaning_key, self.name, nx=True, ex=CLEANING_SECONDS):
                 try:
                     clean_registries(queue, self._exc_handlers)
                     worker_registration.clean_worker_registry(queue)
                     self._rescue(queue.name)
                 finally:
-                    queue.release_maintenance_lock()
+                    release_lock(self.connection, queue.registry_cleaning_key, self.name)
 
     def _on_abandoned_job(self, job: Job, *_error: object) -> None:
         """Write down why the task failed, for RQ keeps only a line of its own, and tell of it."""

@@ -24,7 +24,7 @@ from rq.version import VERSION
 from agent_service.tasks.jobs import SERIALIZER, TaskJob
 from agent_service.tasks.journal import Journal
 from agent_service.tasks.ledger import Ledger, StartedTask
-from agent_service.tasks.rq_worker import RqWorker
+from agent_service.tasks.rq_worker import RqWorker, is_unsettled
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,12 @@ class ScriptedLedger(Ledger):
         super().__init__(worker, journal)
         self._take_script = _script(worker, "claim.lua", "take.lua")
         self._finish_script = _script(worker, "claim.lua", "finish.lua")
+        self._unsure = ""
 
     def take(self, timeout: int | None, wanted: Callable[[], bool] = lambda: True) -> StartedTask | None:
         """Take the next task from the queue and write down that it runs; see `Ledger.take`."""
+        if self._unsure and (adopted := self._adopt()):
+            return adopted
         task_id = ""
         if timeout is not None:
             queue = self._queue
@@ -61,7 +64,9 @@ class ScriptedLedger(Ledger):
                 self._give_back(task_id)
                 return None
         moment, execution_id = datetime.now(UTC), uuid4().hex
+        self._unsure = execution_id
         reply = self._take_script(args=[task_id, *self._parameters(moment, execution_id)])
+        self._unsure = ""
         return self._started(reply, moment, execution_id)
 
     def finish(self, started: StartedTask, result: dict[str, Any], *, take_next: bool = False) -> StartedTask | None:
@@ -86,14 +91,36 @@ class ScriptedLedger(Ledger):
             ]
             reply[:] = [self._finish_script(args=arguments)]
 
+        if take_next:
+            self._unsure = next_execution_id
         self._persist(started, write)
         kind = reply[0][0] if reply else b"settled"
+        if take_next and kind != b"settled":  # else an earlier try was written, and may have taken the next
+            self._unsure = ""
         if kind == b"dependents":
             return super().finish(started, result)
         job.ended_at = moment
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what the script has written
         job.send_webhooks(JobStatus.FINISHED)
         return self._started(reply[0][1], moment, next_execution_id) if kind == b"finished" else None
+
+    def _adopt(self) -> StartedTask | None:
+        """Return the task that a script has started whose answer was lost, if it did start one.
+
+        Raises:
+            RedisError: Redis is away; nothing is known yet.
+        """
+        redis = self._broker.redis
+        for raw in redis.smembers(self._worker.executions_key):
+            task_id, _, execution_id = (raw.decode() if isinstance(raw, bytes) else raw).rpartition(":")
+            execution = Execution(execution_id, task_id, redis, worker_name=self._worker.name)
+            if execution_id == self._unsure and is_unsettled(redis, self._queue.name, execution):
+                job = self._broker.fetch(task_id)
+                execution.created_at = execution.last_heartbeat = job.started_at or datetime.now(UTC)
+                self._unsure, self._busy = "", True
+                return StartedTask.of(job, execution)
+        self._unsure = ""
+        return None
 
     def _started(self, reply: Any, moment: datetime, execution_id: str) -> StartedTask | None:
         """Return the task that a script started, if any."""

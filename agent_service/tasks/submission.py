@@ -20,7 +20,8 @@ from rq import Queue, Retry
 from rq.group import Group
 from rq.job import Dependency, Job, JobStatus
 from rq.queue import EnqueueData
-from rq.rate_limit import RateLimit
+from rq.rate_limit import RateLimit, RateLimitRegistry
+from rq.registry import DeferredJobRegistry, ScheduledJobRegistry
 
 from agent_service.agents import AgentDefinition, AgentRegistry
 from agent_service.settings import Settings
@@ -165,13 +166,21 @@ class Submitter:
                 raise full
 
     def depth(self, queue: str) -> int:
-        """Return how many tasks wait in a queue.
+        """Return how many tasks of a queue wait: for a worker, for their time, for others, or for a slot.
 
         Raises:
             QueueUnavailableError: Redis is away.
         """
+        redis = self.broker.redis
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.llen(self.broker.queue(queue).key)
+        for registry in (ScheduledJobRegistry, DeferredJobRegistry):
+            pipeline.zcard(registry.key_template.format(queue))
+        for agent in self._agents.values():
+            if agent.queue == queue and agent.concurrency:
+                pipeline.zcard(RateLimitRegistry(agent.name, redis).rate_limited_key)
         try:
-            return int(self.broker.queue(queue).count)
+            return sum(int(count) for count in pipeline.execute())
         except RedisError as error:
             raise QueueUnavailableError(f"the queue server does not answer: {error}") from error
 

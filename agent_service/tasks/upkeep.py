@@ -8,18 +8,15 @@ from collections.abc import Iterable
 from redis import Redis
 from redis.client import Pipeline
 from rq.executions import Execution
-from rq.scheduler import RQScheduler
 from rq.suspension import is_suspended
 from rq.worker import WorkerStatus
 
 from agent_service.settings import Settings
 from agent_service.tasks.broker import Broker
-from agent_service.tasks.jobs import SERIALIZER
 from agent_service.tasks.queries import forget_old_ids
 from agent_service.tasks.rq_worker import RqWorker
+from agent_service.tasks.scheduling import Scheduling
 
-LOCK_SECONDS = 30
-"""How often a worker tries to become its queue's scheduler, and keeps that it is."""
 FORGET_SECONDS = 3600
 
 
@@ -31,8 +28,7 @@ class Upkeep:
         self._settings = settings
         self._redis: Redis = worker.connection
         self._queue = Broker(self._redis).queue(worker.queues[0].name)
-        self._scheduler = RQScheduler([self._queue.name], connection=self._redis, serializer=SERIALIZER)
-        self._lock_at = 0.0
+        self._scheduling = Scheduling(self._redis, self._queue.name)
         self._forgot_at = time.monotonic()
 
     def register(self) -> None:
@@ -52,7 +48,7 @@ class Upkeep:
         Raises:
             RedisError: Redis is away.
         """
-        self._scheduler.release_locks()
+        self._scheduling.release()
         self._worker.unsubscribe()
         self._worker.register_death()
 
@@ -80,17 +76,12 @@ class Upkeep:
         execution.heartbeat(self._queue.started_job_registry, self._worker.ttl, pipeline=pipeline)
 
     def enqueue_scheduled(self) -> None:
-        """Move tasks whose time has come into the queue, if this worker is the queue's scheduler.
+        """Move tasks whose time has come into the queue, if this worker is the one that does so.
 
         Raises:
             RedisError: Redis is away.
         """
-        now = time.monotonic()
-        if now - self._lock_at >= LOCK_SECONDS or not self._lock_at:
-            self._scheduler.acquire_locks()
-            self._lock_at = now
-        if self._scheduler.acquired_locks:
-            self._scheduler.enqueue_scheduled_jobs()
+        self._scheduling.enqueue_due()
 
     def is_suspended(self) -> bool:
         """Return whether `rq suspend` was said.

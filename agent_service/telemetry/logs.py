@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -31,6 +30,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 from agent_service.settings import Settings
 from agent_service.telemetry.contract import ServiceName
 from agent_service.telemetry.identifiers import uuid7
+from agent_service.telemetry.log_files import LogFile
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _file_handler(service: ServiceName, settings: Settings) -> RotatingFileHandler:
+def _file_handler(service: ServiceName, settings: Settings) -> LogFile:
     """Return a handler that renames full files to `.json.1`, `.json.2` and so on.
 
     Renaming, not truncating: whoever reads the file follows its inode to the end.
@@ -261,9 +261,7 @@ def _file_handler(service: ServiceName, settings: Settings) -> RotatingFileHandl
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _remove_old_files(directory, service, time.time() - settings.log_days * 24 * 3600)
-        return RotatingFileHandler(
-            path, maxBytes=settings.log_file_bytes, backupCount=settings.log_files, encoding="utf-8", errors="replace"
-        )
+        return LogFile(path, max_bytes=settings.log_file_bytes, backups=settings.log_files)
     except OSError as error:
         raise LogDirectoryError(f"LOG_DIR {directory} cannot be written: {error.strerror}") from error
 

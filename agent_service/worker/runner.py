@@ -199,6 +199,7 @@ class Runner:
         seconds = time.monotonic() - running.began
         execution_id = running.started.execution_id
         outcome, error, following = Outcome.SUCCESS, None, None
+        failure = self._call_back(running, result, failure)
         try:
             if failure is None:
                 with running.attempt.logged():
@@ -218,6 +219,28 @@ class Runner:
         finally:
             self._running.pop(execution_id, None)
         return following
+
+    def _call_back(
+        self, running: Running, result: dict[str, Any] | None, failure: BaseException | None
+    ) -> BaseException | None:
+        """Run what RQ's `on_success` or `on_failure` asked for, and return how the run has ended then."""
+        if not running.started.job.names_callbacks:
+            return failure
+        if failure is None:
+            failure = self._raised_by(running, lambda: self._ledger.call_success(running.started, result or {}))
+        if failure is None or classify(failure)[0] is Outcome.CANCELED:
+            return failure
+        cause = failure
+        return self._raised_by(running, lambda: self._ledger.call_failure(running.started, cause)) or cause
+
+    def _raised_by(self, running: Running, callback: Callable[[], None]) -> BaseException | None:
+        with running.attempt.logged():
+            try:
+                callback()
+            except BaseException as error:  # whatever a callback raises is how its task ended
+                logger.exception("a callback of the task failed")
+                return error
+        return None
 
     def _tell_end(
         self, running: Running, use: ResourceUse, seconds: float, outcome: Outcome, error: TaskError | None

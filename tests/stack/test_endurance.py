@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from agent_service.telemetry.contract import LOG_DATA_STREAM
@@ -85,6 +88,53 @@ def test_a_killed_worker_gives_its_task_back(project: Project, work: Work) -> No
     project.up()
 
     assert project.wait_for(task, "finished", "failed")["status"] == "finished"
+
+
+FLOW = 300
+"""Tasks that flow while the stores of logs and traces are dead."""
+
+
+@pytest.fixture(scope="module")
+def flow(project: Project, work: Work) -> list[dict[str, Any]]:
+    """Tasks that were submitted before, while and after Elasticsearch and Jaeger were dead, as they ended."""
+    accepted = submit_many(project, FLOW // 3)
+    project.compose("kill", "--signal", "KILL", "elasticsearch", "jaeger")
+    accepted += submit_many(project, FLOW // 3)
+    during = [project.wait_for(task, "finished", "failed") for task in accepted]
+    project.up()
+    after = [project.wait_for(task, "finished", "failed") for task in submit_many(project, FLOW // 3)]
+    return during + after
+
+
+def submit_many(project: Project, count: int) -> list[dict[str, Any]]:
+    task = {"agent": "fault-sleep", "input": {"seconds": 0.05}, "options": {"retries": 0}}
+    answer = project.api.post("/tasks/batch", json={"tasks": [task] * count}).raise_for_status()
+    results = answer.json()["results"]
+    assert {result["status"] for result in results} == {202}
+    return [result["task"] for result in results]
+
+
+def test_tasks_do_not_notice_that_logs_and_traces_go_nowhere(project: Project, flow: list[dict[str, Any]]) -> None:
+    assert {(task["status"], task["attempts"]) for task in flow} == {("finished", 1)}
+    wait_until(lambda: project.api.get("/readyz").status_code == 200, "the service is ready")
+
+
+def test_every_task_of_the_outage_has_one_line_in_the_log_files(project: Project, flow: list[dict[str, Any]]) -> None:
+    lines = [line for line in project.log_lines() if line["message"] == "task finished"]
+    told = Counter(line["task"]["id"] for line in lines)
+    assert {told[task["id"]] for task in flow} == {1}
+
+
+def test_every_line_of_the_outage_arrives_in_elasticsearch_once(project: Project, flow: list[dict[str, Any]]) -> None:
+    project.require_real("logstash")
+    ids = {"terms": {"task.id": [task["id"] for task in flow]}}
+    query = {"bool": {"filter": [ids, {"match_phrase": {"message": "task finished"}}]}}
+    wait_until(lambda: project.count(LOG_DATA_STREAM, query) >= len(flow), "Logstash has caught up")
+    assert project.count(LOG_DATA_STREAM, query) == len(flow)
+
+
+def test_traces_arrive_again_after_the_outage(project: Project, flow: list[dict[str, Any]]) -> None:
+    wait_until(lambda: len(project.spans(flow[-1]["trace_id"])) >= 4, "the last task's trace is in Jaeger")
 
 
 def test_down_and_up_keep_everything(project: Project, work: Work, kept: dict[str, str]) -> None:

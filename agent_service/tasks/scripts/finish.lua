@@ -20,7 +20,7 @@ end
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', p.iso, 'last_heartbeat', p.iso)
 redis.call('EXPIRE', job, result_ttl)
-redis.call('EXPIRE', job .. ':dependencies', result_ttl)
+redis.call('EXPIRE', p.prefix .. ':job::' .. id .. ':dependencies', result_ttl)  -- two colons, as RQ writes it
 local results = p.prefix .. ':results:' .. id
 redis.call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', p.worker, 'return_value', ARGV[3],
   'execution_id', execution, 'execution_started_at', ARGV[6], 'execution_ended_at', p.now)

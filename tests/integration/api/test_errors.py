@@ -137,6 +137,22 @@ def test_a_full_queue_asks_to_come_back(make_api):
     assert api.submit("measure-alone")["queue"] == "slow"
 
 
+@pytest.mark.parametrize("options", [{}, {"delay_seconds": 3600}], ids=["at once", "delayed"])
+def test_tasks_that_wait_for_something_else_fill_a_queue_too(make_api, options):
+    api = make_api(max_queue_tasks=2)
+    for _ in range(2):
+        api.post("/tasks", json={**TASK, "options": {"delay_seconds": 3600}}).raise_for_status()
+    assert_problem(api.post("/tasks", json={**TASK, "options": options}), 429, "queue-full")
+
+
+def test_tasks_that_wait_for_a_slot_fill_a_queue_too(make_api):
+    api = make_api(max_queue_tasks=2)
+    task = {**TASK, "agent": "measure-alone"}
+    for _ in range(2):
+        api.post("/tasks", json=task).raise_for_status()
+    assert_problem(api.post("/tasks", json=task), 429, "queue-full")
+
+
 # Redis
 
 

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import redis
+
 from tests.integration.system import wait_until
 
 
@@ -73,6 +75,14 @@ def test_a_task_of_a_worker_that_died_as_a_whole_is_taken_over(make_system):
     done = system.wait_for(again, "finished", seconds=90)
     assert done["attempts"] == 2
     wait_until(lambda: system.metric("agent_errors_total", error_type="WorkerDied") == 1, "it is counted")
+
+
+def test_a_worker_that_dies_while_it_cleans_holds_nobody_up_for_long(system, valkey_url):
+    """RQ's lease on the cleaning of registries is 15 minutes; so long an abandoned task would wait for somebody."""
+    with redis.Redis.from_url(valkey_url) as client, client.monitor() as monitor:
+        commands = (entry["command"] for entry in monitor.listen())
+        command = next(command for command in commands if command.startswith("SET rq:clean_registries:default"))
+    assert command.endswith(" NX EX 30")
 
 
 def test_a_task_that_was_popped_but_never_started_goes_back_to_its_queue(make_system, redis_client):

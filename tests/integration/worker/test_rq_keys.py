@@ -5,7 +5,6 @@ the payload differ; they are put aside before the two are held against each othe
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,21 +15,12 @@ import pytest
 from redis import Redis
 from rq import Queue, Retry, Worker
 from rq.command import send_stop_job_command
-from rq.rate_limit import RateLimit, RateLimitRegistry
+from rq.rate_limit import RateLimit
 
-from agent_service.tasks.jobs import ATTEMPTS_FIELD, FIRST_PROCESS_FIELD, PROGRESS_FIELD, STOP_FIELD
-from agent_service.tasks.workers import METRICS_FIELD
 from tests.integration.system import wait_until
+from tests.integration.worker.rq_keys import differences, snapshot
 
 ROOT = Path(__file__).parents[3]
-OURS = {ATTEMPTS_FIELD, FIRST_PROCESS_FIELD, PROGRESS_FIELD, STOP_FIELD, METRICS_FIELD}
-VOLATILE = {
-    "created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat", "execution_started_at",
-    "execution_ended_at", "data", "meta", "description", "worker_name", "return_value", "exc_string", "exc_info",
-    "execution_id",
-    "retry_intervals",
-}  # fmt: skip
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 
 
 def fine():
@@ -47,39 +37,6 @@ def sleeping():
 
 def crashing():
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def snapshot(redis: Redis, worker: str) -> dict[str, object]:
-    """Return every key of RQ's, its fields, whether it expires, with what differs from run to run put aside."""
-    for registry in RateLimitRegistry.all(redis):
-        registry.cleanup()  # RQ's own maintenance, which our worker runs more often
-    kept = {}
-    for raw in redis.scan_iter("rq:*"):
-        key = ID.sub("<id>", raw.decode().replace(worker, "<worker>"))
-        if key.startswith(("rq:worker", "rq:scheduler", "rq:clean_", "rq:rate_limit_cleaning")) or "lock" in key:
-            continue  # the worker's own records are compared by their content in `rq info`; locks come and go
-        kept[key] = (redis.type(raw).decode(), _content(redis, raw), redis.ttl(raw) > 0)
-    return kept
-
-
-def _content(redis: Redis, key: bytes) -> object:
-    kind = redis.type(key)
-    if kind == b"hash":
-        return {name: value for name, value in _fields(redis.hgetall(key)).items() if name not in OURS}
-    if kind == b"stream":
-        return [_fields(entry) for _, entry in redis.xrange(key)]
-    if kind == b"zset":
-        return len(redis.zrange(key, 0, -1))
-    if kind == b"set":
-        return len(redis.smembers(key))
-    return redis.llen(key) if kind == b"list" else None
-
-
-def _fields(raw: dict[bytes, bytes]) -> dict[str, str]:
-    return {
-        name.decode(): "<any>" if name.decode() in VOLATILE else value.decode(errors="replace")
-        for name, value in raw.items()
-    }
 
 
 def stock(redis: Redis, function, **options) -> dict[str, object]:
@@ -104,32 +61,6 @@ def ours(make_system, redis: Redis, agent: str, status: str, options=None, **pay
     name = task["worker"]
     wait_until(lambda: not redis.smembers("rq:workers"), "the worker is gone from the books")
     return snapshot(redis, name)
-
-
-def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]:
-    """Return a line for each key, and for each field of a hash or entry of a stream, that the two do not share."""
-    found = [f"only ours: {key}" for key in mine.keys() - theirs.keys()]
-    found += [f"only stock: {key}" for key in theirs.keys() - mine.keys()]
-    for key in mine.keys() & theirs.keys():
-        found += [f"{key}: {line}" for line in _unlike(mine[key], theirs[key])]
-    return sorted(found)
-
-
-def _unlike(ours, theirs):
-    if ours == theirs:
-        return
-    (_, content, expires), (_, their_content, they_expire) = ours, theirs
-    if expires != they_expire:
-        yield f"expires {expires}, stock {they_expire}"
-    if isinstance(content, dict):
-        names = sorted(content.keys() | their_content.keys())
-        yield from (
-            f"{name} {content.get(name)!r}, stock {their_content.get(name)!r}"
-            for name in names
-            if content.get(name) != their_content.get(name)
-        )
-    elif content != their_content:
-        yield f"{content}, stock {their_content}"
 
 
 CASES = {

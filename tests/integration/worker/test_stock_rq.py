@@ -8,12 +8,46 @@ from tests.integration.system import wait_until
 RQ = [sys.executable, "-m", "rq.cli"]
 
 
-def test_rq_info_reads_the_queue_and_the_worker(system, valkey_url):
-    system.wait_for(system.submit("fault-sleep", seconds=0), "finished")
+def rq_info(valkey_url: str) -> list[str]:
     command = [*RQ, "info", "--url", valkey_url, "--raw"]
-    info = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "queue default 0" in info
-    assert system.worker_records()[0]["name"] in info
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_rq_info_counts_what_our_worker_did_and_does(system, valkey_url):
+    for _ in range(3):
+        system.wait_for(system.submit("fault-sleep", seconds=0), "finished")
+    for _ in range(2):
+        system.wait_for(system.submit("fault-fail", {"retries": 0}), "failed")
+    running = system.submit("fault-block", seconds=60)
+    system.wait_for(running, "started")
+    for _ in range(4):
+        system.submit("fault-sleep", seconds=0)
+    (worker,) = system.worker_records()
+
+    lines = rq_info(valkey_url)
+
+    assert "queue default 4, 1 executing, 3 finished, 2 failed" in lines
+    (line,) = [line for line in lines if line.startswith("worker ")]
+    assert line.startswith(f"worker {worker['name']} ")
+    assert line.endswith(f" {worker['pid']}) busy default. jobs: 3 finished, 2 failed")
+    assert running["id"] in worker["task_ids"]
+
+
+def test_with_an_rq_that_the_scripts_were_not_checked_against_the_worker_says_so_and_works(
+    make_system, redis_client, tmp_path
+):
+    (tmp_path / "sitecustomize.py").write_text("import rq.version\nrq.version.VERSION = '3.0.1'\n")
+    system = make_system()
+    system.start_api()
+    system.start_worker(PYTHONPATH=str(tmp_path))
+    done = [system.wait_for(system.submit(agent, seconds=0), "finished") for agent in ("fault-sleep", "fault-block")]
+
+    assert [task["attempts"] for task in done] == [1, 1]
+    warnings = [line for line in system.log_lines() if "RQ 3.0.1 is not one" in line["message"]]
+    assert [line["log"]["level"] for line in warnings] == ["warning"]
+    assert "it uses RQ's own methods" in warnings[0]["message"]
+    assert redis_client.zcard("rq:finished:default") == 2
+    assert redis_client.zcard("rq:wip:default") == 0
 
 
 def test_a_stock_worker_works_the_same_queue_beside_ours(make_system, valkey_url):

@@ -1,12 +1,13 @@
 """Which callback URLs may be called, and the call itself."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from agent_service.tasks.callbacks import CallbackCaller, check_callback
+from agent_service.tasks.callbacks import PENDING_LIMIT, CallbackCaller, check_callback
 from agent_service.tasks.errors import InvalidCallbackError
 
 
@@ -113,3 +114,12 @@ def test_a_receiver_that_is_away_is_told_in_the_log(receiver, caplog):
     caller.call(receiver.url, {})
     caller.close()
     assert "callback not delivered" in caplog.text
+
+
+def test_a_receiver_that_never_answers_fills_no_memory(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        caller = CallbackCaller(allow_private=True)
+        for _ in range(PENDING_LIMIT + 3):
+            caller.call(f"http://127.0.0.1:{silent.getsockname()[1]}/", {})
+    caller.close()  # those under way are refused now that the receiver is gone
+    assert caplog.text.count("1000 wait already") == 3
