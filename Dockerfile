@@ -43,6 +43,7 @@ COPY --from=build /opt/agents /opt/agents
 
 # The API shows them; in the wheel they are not.
 COPY docs/runbooks /opt/agents/share/agent-service/runbooks
+COPY docs/incident-response.md docs/faults.md /opt/agents/share/agent-service/
 
 ENV PATH=/opt/agents/bin:$PATH \
     PYTHONUNBUFFERED=1 \

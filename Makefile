@@ -15,7 +15,7 @@ MODE := auto
 # What `python -m stack up` says by its exit code when there is no engine, or no images.
 NOT_HERE := 3
 
-.PHONY: help install init up down logs urls demo check format test test-browser test-chaos bench bench-levers
+.PHONY: help install init up down logs urls demo fault check format test test-browser test-chaos bench bench-levers
 .PHONY: bench-memory bench-profiles bench-peers lock clean
 
 help:  ## Show this help
@@ -48,6 +48,10 @@ urls: $(INSTALLED) .env  ## Print where everything is
 
 demo: $(INSTALLED) .env  ## Have a document reported on and show every signal of it: make demo [FILE=path]
 	@$(SERVICE) demo $(if $(FILE),"$(FILE)")
+
+fault: $(INSTALLED) .env  ## Cause a fault, to see the alert that finds it: make fault NAME=list|slow|... [SECONDS=60]
+	@if $(STACK) is-up; then cause="$(STACK)"; else cause="$(SERVICE)"; fi; \
+	exec $$cause fault "$(or $(NAME),list)" $(if $(SECONDS),--seconds "$(SECONDS)")
 
 check: $(INSTALLED)  ## Check the code, what may import what, and each file of the stack with its own program
 	@$(BIN)/ruff check $(PACKAGES)

@@ -6,7 +6,7 @@ COMPOSE := docker compose --env-file .env
 # The sources of dashboards, saved objects and log alerts are linted and typed like everything else.
 PACKAGES += grafana kibana log_alerts
 
-.PHONY: reset passwords test-stack ps dashboards check-dashboards test-dashboards
+.PHONY: reset passwords test-stack ps dashboards check-dashboards test-dashboards test-faults
 
 check: check-dashboards
 
@@ -32,3 +32,6 @@ check-dashboards: $(INSTALLED)
 
 test-dashboards: $(INSTALLED)  ## Run every panel's queries against the stack after a demo: make test-dashboards [ARGS="-k name"]
 	@$(BIN)/pytest tests/dashboards $(ARGS)
+
+test-faults: $(INSTALLED)  ## Cause every fault in a stack with faster rules, and follow each from the alert to the review
+	@$(BIN)/pytest -s tests/faults $(ARGS)

@@ -183,3 +183,19 @@ def demo(
     from agent_service.cli.demo import run_demo
 
     run_demo(file)
+
+
+@app.command()
+def fault(
+    name: Annotated[str, typer.Argument(metavar="NAME|list", help="Which fault; `list` shows all of them.")],
+    seconds: Annotated[
+        float | None, typer.Option(help="How long it lasts, 1 to 1800; without it, until its alert has fired.")
+    ] = None,
+    factor: Annotated[
+        float, typer.Option(help="By what the times of the rules are multiplied; see `python -m stack scaled-rules`.")
+    ] = 1.0,
+) -> None:
+    """Cause a fault for a while, to see the alert that finds it; FAULT_AGENTS must be true."""
+    from agent_service.cli.faults.running import run_fault
+
+    run_fault(name, seconds, factor)

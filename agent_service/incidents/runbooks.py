@@ -10,6 +10,8 @@ from pathlib import Path
 
 import agent_service
 
+GUIDES = ("incident-response", "faults")
+"""Documents beside the folder of the runbooks that these lead to; they are shown like runbooks, but not listed."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 
 
@@ -32,11 +34,11 @@ class Runbooks:
         return sorted(self._files())
 
     def text(self, name: str) -> str | None:
-        """Return the Markdown of a runbook, or None where there is none of that name.
+        """Return the Markdown of a runbook or a guide, or None where there is none of that name.
 
         The name is only looked up among those that are there, so it leads nowhere else.
         """
-        file = self._files().get(name)
+        file = self._files().get(name) or self._guide(name)
         try:
             return file.read_text(encoding="utf-8", errors="replace") if file else None
         except OSError:
@@ -46,6 +48,12 @@ class Runbooks:
         """Return the names that are most like one that there is none of."""
         by_lower = {known.lower(): known for known in self.names()}
         return [by_lower[match] for match in difflib.get_close_matches(name.lower()[:100], by_lower, n=5, cutoff=0.5)]
+
+    def _guide(self, name: str) -> Path | None:
+        if self._directory is None or name not in GUIDES:
+            return None
+        file = self._directory.parent / f"{name}.md"
+        return file if file.is_file() else None
 
     def _files(self) -> dict[str, Path]:
         return dict(self._walk())

@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 # The parser itself refuses links to javascript:, vbscript:, file: and most of data:.
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-_SIBLING: Final = re.compile(r"(?:\./)?([A-Za-z][\w-]*)\.md(#.*)?")
-"""How a runbook links to another one, as a file beside it."""
+_SIBLING: Final = re.compile(r"(?:\.\.?/|runbooks/)?([A-Za-z][\w-]*)\.md(#.*)?")
+"""How a runbook links to another one, as a file beside it, and to a guide, one folder up; and a guide to a runbook."""
 
 
 def render(text: str) -> tuple[str, Markup]:

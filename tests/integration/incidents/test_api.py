@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -210,6 +211,43 @@ def test_a_runbook_is_a_page_without_a_key_and_nothing_in_it_is_run(api):
 
 def test_a_runbook_without_a_heading_has_its_name(api):
     assert "<h1>QueueGrowing</h1>" in api.get("/runbooks/QueueGrowing", headers=NOBODY).text
+
+
+def test_every_link_between_runbooks_and_their_guides_leads_somewhere(make_api):
+    api = make_api(runbooks_dir=None)
+    names = re.findall(r'href="(/runbooks/[^"]+)"', api.get("/runbooks", headers=NOBODY).text)
+    seen, left = set(), {*names, "/runbooks/incident-response", "/runbooks/faults"}
+    while left:
+        path = left.pop()
+        response = api.get(path, headers=NOBODY)
+        assert response.status_code == 200, path
+        seen.add(path)
+        left |= (
+            {
+                link.partition("#")[0] if link.startswith("/") else f"/runbooks/{link}"
+                for link in re.findall(r'href="([^"#:]+)(?:#[^"]*)?"', response.text)
+                if link.startswith("/runbooks/") or not link.startswith("/")
+            }
+            - seen
+            - {"/runbooks"}
+        )
+    assert {"/runbooks/IncidentUnacknowledged", "/runbooks/incident-response", "/runbooks/faults"} <= seen
+    assert len(seen) > 60
+
+
+def test_a_guide_is_shown_like_a_runbook_but_not_listed(make_api, tmp_path):
+    folder = tmp_path / "runbooks"
+    folder.mkdir()
+    (folder / "AgentFailing.md").write_text("See [the guide](../incident-response.md#escalation).")
+    (tmp_path / "incident-response.md").write_text("# Guide\n\nBack to [it](runbooks/AgentFailing.md).")
+    (tmp_path / "secret.md").write_text("secret")
+    api = make_api(runbooks_dir=folder)
+
+    assert 'href="/runbooks/incident-response#escalation"' in api.get("/runbooks/AgentFailing", headers=NOBODY).text
+    guide = api.get("/runbooks/incident-response", headers=NOBODY)
+    assert (guide.status_code, 'href="/runbooks/AgentFailing"' in guide.text) == (200, True)
+    assert "incident-response" not in api.get("/runbooks", headers=NOBODY).text
+    assert api.get("/runbooks/secret", headers=NOBODY).status_code == 404
 
 
 def test_the_runbooks_are_listed(api):

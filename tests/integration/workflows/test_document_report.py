@@ -46,6 +46,7 @@ def test_a_report_on_a_real_document_in_one_trace(system):
     wait_until(invoked, "every agent is in the trace")
     # A span arrives when it has ended, so a child may be there before its parent.
     wait_until(lambda: roots() == ["POST /workflows/{workflow}"], "the request is the only root")
+    spans = system.traces.trace(done["trace_id"])
     assert {span["attributes"].get("workflow.id") for span in spans if span["name"].startswith("invoke_agent")} == {
         done["id"]
     }
