@@ -185,11 +185,12 @@ def test_a_wrong_key_is_told(make_page):
 
 def test_a_profiled_task_shows_its_flame_graph_and_its_slow_line(page):
     page.goto("/console/submit?agent=fault-burn-cpu")
-    page.locator("#f-input-seconds").fill("1")
+    page.locator("#f-input-seconds").fill("0.2")
     page.locator("#options summary").click()
     page.get_by_label("Profile").select_option("line")
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("h1 .state")).to_have_text("finished")
+    # Processor time, of which a busy machine has little.
+    expect(page.locator("h1 .state")).to_have_text("finished", timeout=60_000)
     picture = page.locator("img.flamegraph")
     expect(picture).to_be_visible()
     page.wait_for_function("document.querySelector('img.flamegraph').naturalWidth > 0")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -70,9 +72,11 @@ class TaskFault:
 
     def _submit(self, number: int) -> None:
         for start in range(0, number, BATCH):
-            answer = self._client.post("/tasks/batch", {"tasks": [self._task] * min(BATCH, number - start)})
-            for result in answer["results"]:
-                self._keep(result)
+            # A request that is cut off leaves tasks whose ids nobody knows.
+            with _undisturbed():
+                answer = self._client.post("/tasks/batch", {"tasks": [self._task] * min(BATCH, number - start)})
+                for result in answer["results"]:
+                    self._keep(result)
 
     def _keep(self, result: dict[str, Any]) -> None:
         if result["task"] is None:
@@ -86,3 +90,13 @@ class TaskFault:
             self._client.delete(f"/tasks/{task_id}")
             return True
         return False
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

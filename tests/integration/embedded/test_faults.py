@@ -96,7 +96,9 @@ def test_ctrl_c_ends_a_fault_and_takes_its_tasks_back(
 
     assert code == 0
     assert "interrupted, cleaning up" in said
-    assert re.search(r"1[2-9]\d\d tasks were submitted; 1[2-9]\d\d of them were still there and are canceled", said)
+    found = re.search(r"(\d+) tasks were submitted; (\d+) of them were still there and are canceled", said)
+    assert found
+    assert int(found[1]) == int(found[2]) >= 200
     assert tasks(lasting_installation, "fault-sleep", "queued") == 0
     wait_until(lambda: tasks(lasting_installation, "fault-sleep", "started") == 0, "the running ones are stopped")
 

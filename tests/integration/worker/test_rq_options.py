@@ -221,8 +221,10 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def ours(make_system, called: Path) -> System:
-    """Our API, which tells of the workers; a test starts one when its jobs are in."""
-    system: System = make_system(JOURNAL_HOURS="0", AGENT_MODULES="called", PYTHONPATH=str(called))
+    """Our API, which tells of the workers; a test starts one when its jobs are in. They run in turn, as in stock RQ."""
+    system: System = make_system(
+        JOURNAL_HOURS="0", AGENT_MODULES="called", PYTHONPATH=str(called), WORKER_ASYNC_TASKS="1"
+    )
     system.start_api()
     return system
 
