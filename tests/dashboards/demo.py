@@ -82,8 +82,13 @@ def run(project: Project) -> dict[str, Any]:
         wait_until(lambda s=sample: _seen(project, s), f"Prometheus saw {sample} grow", UP_SECONDS)
     wait_until(lambda: project.query("node_load1"), "the machine is watched", UP_SECONDS)
     deliver_logs(project)
-    wait_until(lambda: len(project.spans(task["trace_id"])) > 3, "the trace is in Jaeger")
+    # The end of a trace arrives after its beginning: the span of the task itself is the one that is looked for.
+    wait_until(lambda: task["id"] in _tasks_of(project.spans(task["trace_id"])), "the task is in its trace in Jaeger")
     return task
+
+
+def _tasks_of(spans: list[dict[str, Any]]) -> set[str]:
+    return {span["tags"].get("task.id") for span in spans if span["name"].startswith("invoke_agent")}
 
 
 def _seen(project: Project, sample: str) -> bool:
