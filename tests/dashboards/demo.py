@@ -72,15 +72,17 @@ def run(project: Project) -> dict[str, Any]:
     A counter that is new has no rate yet, and which worker takes a task is up to them: rounds follow each other until
     one worker has failed twice.
     """
-    task = _round(project)
+    _round(project)
     wait_until(lambda: project.query('agent_tasks_total{outcome="crash"}'), "Prometheus saw a round", UP_SECONDS)
     for _ in range(ROUNDS):
-        task = _round(project)
+        _round(project)
         if any(_seen(project, sample) for sample in GROWN):
             break
     for sample in GROWN:
         wait_until(lambda s=sample: _seen(project, s), f"Prometheus saw {sample} grow", UP_SECONDS)
     wait_until(lambda: project.query("node_load1"), "the machine is watched", UP_SECONDS)
+    # Its process does not crash before it has exported its spans, as one of a round may.
+    task = _ended(project, _start_workflow(project))
     deliver_logs(project)
     # The end of a trace arrives after its beginning: the span of the task itself is the one that is looked for.
     wait_until(lambda: task["id"] in _tasks_of(project.spans(task["trace_id"])), "the task is in its trace in Jaeger")
@@ -95,21 +97,31 @@ def _seen(project: Project, sample: str) -> bool:
     return bool(project.query(f"increase({sample}[5m]) > 0"))
 
 
-def _round(project: Project) -> dict[str, Any]:
+def _round(project: Project) -> None:
     """Start a workflow and every fault, make requests that are refused, and wait until all ended."""
-    body = {"title": "The stack", "text": TEXT.read_text(encoding="utf-8")[:4_000]}
-    workflow = project.api.post("/workflows/document-report", json=body).raise_for_status().json()
+    workflow_id = _start_workflow(project)
     tasks = [project.submit(agent, options, **payload) for agent, options, payload in FAULTS * COPIES]
     project.api.get("/tasks/01a20d13-0000-7000-8000-000000000000")
     project.api.post("/tasks", json={"agent": "nobody", "input": {}})
+    _ended(project, workflow_id)
+    for task in tasks:
+        project.wait_for(task, "finished", "failed")
+
+
+def _start_workflow(project: Project) -> str:
+    body = {"title": "The stack", "text": TEXT.read_text(encoding="utf-8")[:4_000]}
+    started: dict[str, Any] = project.api.post("/workflows/document-report", json=body).raise_for_status().json()
+    return str(started["id"])
+
+
+def _ended(project: Project, workflow_id: str) -> dict[str, Any]:
+    """Wait for the end of a workflow and return one of its tasks."""
 
     def ended() -> dict[str, Any]:
-        found: dict[str, Any] = project.api.get(f"/workflows/{workflow['id']}").raise_for_status().json()
+        found: dict[str, Any] = project.api.get(f"/workflows/{workflow_id}").raise_for_status().json()
         return found if found["ended_at"] else {}
 
     steps = wait_until(ended, "the workflow ended", UP_SECONDS)["steps"]
-    for task in tasks:
-        project.wait_for(task, "finished", "failed")
     return project.task({"id": next(task_id for step in steps for task_id in step["task_ids"])})
 
 
