@@ -33,7 +33,8 @@ def run(stack: FaultyStack, lines: list[str], before: str = "") -> tuple[list[st
     """Run commands in one shell, and return what each printed, and the shell's variables."""
     script = f"set -eu -o pipefail\n{before}\n" + "".join(f"{line}\necho '{SEPARATOR}'\n" for line in lines)
     for name, url, _ in places({}):
-        script = script.replace(url.removesuffix("/docs"), stack.url(name.lower()))
+        if name.lower() in stack.ports:  # the console is at the API's
+            script = script.replace(url.removesuffix("/docs"), stack.url(name.lower()))
     done = subprocess.run(
         ["bash", "-c", f"{script}\ndeclare -p ID TASK TRACE > variables 2>/dev/null || true"],
         cwd=stack.folder, capture_output=True, text=True, timeout=120,
