@@ -52,12 +52,13 @@ class Settings(BaseSettings):
     worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
     worker_replicas: PositiveInt = 2
     worker_async_tasks: PositiveInt = 16
-    worker_recycle_tasks: PositiveInt = 5_000
+    worker_recycle_tasks: PositiveInt = 50_000
     worker_heartbeat_seconds: PositiveFloat = 5.0
     worker_shutdown_seconds: PositiveFloat = 100.0
     worker_stop_seconds: PositiveFloat = 5.0
 
     # Telemetry
+    telemetry: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9464, ge=0, le=65535)
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
@@ -134,7 +135,12 @@ class Settings(BaseSettings):
     @property
     def journal_seconds(self) -> int:
         """How long a task's own log lines and spans are kept in Redis; 0 keeps none."""
-        return self.journal_hours * 3600
+        return self.journal_hours * 3600 if self.telemetry else 0
+
+    @property
+    def lowest_level(self) -> str:
+        """The lowest level that is logged; without telemetry only what somebody should look into."""
+        return self.log_level if self.telemetry or self.log_level == "ERROR" else "WARNING"
 
 
 def _is_digest(text: str) -> bool:

@@ -67,7 +67,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
         middleware=[
-            Middleware(RequestSpans),
+            *([Middleware(RequestSpans)] if settings.telemetry else []),
             Middleware(RequestMetrics, metrics=services.metrics),
             Middleware(SecurityHeaders),
             Middleware(UnforeseenErrors),

@@ -50,7 +50,8 @@ def serve(settings: Settings) -> None:
     configure_logging(ServiceName.API, settings)
     services = _build_services(settings)
     with _listening(settings) as listener, _exposed(services):
-        configure_tracing(ServiceName.API, exporters=[SpanSink(services.journal.write_spans)])
+        if settings.telemetry:
+            configure_tracing(ServiceName.API, exporters=[SpanSink(services.journal.write_spans)])
         try:
             server = _Server(services, settings)
             logger.info("the API listens on http://%s:%d", *listener.getsockname()[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import cast
 
@@ -72,7 +73,10 @@ class Broker:
         ]
 
 
-def index(pipeline: Pipeline, task_id: str, agent: str) -> None:
-    """Enter a task into the lists that `GET /tasks` pages through."""
-    pipeline.zadd(keys.ALL_TASKS, {task_id: 0})
-    pipeline.zadd(keys.tasks_of(agent), {task_id: 0})
+def index(pipeline: Pipeline, tasks: Iterable[tuple[str, str]]) -> None:
+    """Enter tasks, each by its id and its agent, into the lists that `GET /tasks` pages through."""
+    entries: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for task_id, agent in tasks:
+        entries[keys.ALL_TASKS][task_id] = entries[keys.tasks_of(agent)][task_id] = 0
+    for key, members in entries.items():
+        pipeline.zadd(key, members)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from agent_service.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
 REPLY_SECONDS = 10.0
@@ -57,14 +63,37 @@ def connect(settings: Settings, *, retries: int = 1) -> redis.Redis:
         raise RedisUnavailableError(f"REDIS_URL is not a Redis URL: {error}") from error
 
 
-def connect_async(settings: Settings) -> redis.asyncio.Redis:
+def wait_for_redis(client: redis.Redis, wanted: Callable[[], bool]) -> bool:
+    """Wait until Redis answers, for as long as `wanted` says so; return whether it does answer."""
+    wait = 0.1
+    while wanted():
+        try:
+            client.ping()
+        except RedisError as error:
+            if wait == 0.1:
+                logger.warning("Redis is away, waiting for it: %s", error)
+        else:
+            return True
+        time.sleep(wait)
+        wait = min(2 * wait, 2.0)
+    return False
+
+
+def connect_async(settings: Settings, *, retries: int = 1) -> redis.asyncio.Redis:
     """Return an asyncio client; nothing is sent yet.
+
+    Args:
+        settings: Where Redis is.
+        retries: How often a command is sent again; see `connect`.
 
     Raises:
         RedisUnavailableError: The settings do not say where it is.
     """
     return redis.asyncio.Redis.from_url(
-        redis_url(settings), socket_connect_timeout=CONNECT_SECONDS, socket_timeout=REPLY_SECONDS
+        redis_url(settings),
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=REPLY_SECONDS,
+        retry=AsyncRetry(ExponentialBackoff(cap=0.5, base=0.05), retries),
     )
 
 

@@ -7,9 +7,9 @@ length and in time, and written in batches beside the task, so it never holds th
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import AsyncGenerator, Iterable
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from agent_service.settings import Settings
 from agent_service.tasks import keys
 from agent_service.tasks.jobs import PROGRESS_FIELD, task_status
 from agent_service.tasks.models import Progress, SpanRecord, TaskEvent, TaskEventKind, TaskStatus
+from agent_service.telemetry.logs import LogContext
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,37 @@ LAST_LINES_SECONDS = 3 * FLUSH_SECONDS
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 """An entry of a Redis stream: its id and its fields."""
+
+PendingEntry = tuple[str, TaskEventKind, str, dict[str, Any]]
+"""What waits for Redis: a task's id, the kind of the entry, when it was made, and its data."""
+
+ADD_MANY = """
+for i = 3, #ARGV, 4 do
+  redis.call('XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'kind', ARGV[i + 1], 'at', ARGV[i + 2], 'data', ARGV[i + 3])
+  redis.call('EXPIRE', ARGV[i], ARGV[1])
+end
+"""
+"""Adds entries to streams: one command costs this process a tenth of what a pipeline of as many does."""
+SET_PROGRESS = """
+for i, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, ARGV[1], ARGV[i + 1])
+  end
+end
+"""
+"""Writes how far tasks are, unless they are gone by then, as one is whose result is not kept."""
+ADD_SPANS = """
+local i = 3
+while i <= #ARGV do
+  local key, count = ARGV[i], tonumber(ARGV[i + 1])
+  if redis.call('RPUSH', key, unpack(ARGV, i + 2, i + 1 + count)) > tonumber(ARGV[2]) then
+    redis.call('LTRIM', key, -ARGV[2], -1)
+  end
+  redis.call('EXPIRE', key, ARGV[1])
+  i = i + 2 + count
+end
+"""
+"""Adds spans to the lists of their traces, likewise; a trace comes with no more than a batch of the exporter has."""
 
 _spans = TypeAdapter(list[SpanRecord])
 
@@ -75,6 +107,14 @@ class Journal:
         pipeline.xadd(key, fields, maxlen=self.lines, approximate=True)
         pipeline.expire(key, self.seconds)
 
+    def add_many(self, pipeline: Pipeline, entries: Iterable[PendingEntry]) -> None:
+        """Put several entries onto a pipeline, as one command."""
+        arguments: list[str | bytes | int] = [self.seconds, self.lines]
+        for task_id, kind, at, data in entries:
+            arguments += (keys.journal(task_id), kind, at, orjson.dumps(data, default=str))
+        if self.is_kept and len(arguments) > 2:
+            pipeline.eval(ADD_MANY, 0, *arguments)
+
     def add_status(self, pipeline: Pipeline, task_id: str, status: TaskStatus, **data: Any) -> None:
         """Put a change of status onto a pipeline that the caller executes."""
         self.add(pipeline, task_id, TaskEventKind.STATUS, {"status": status, **data})
@@ -87,16 +127,13 @@ class Journal:
         """
         if not self.is_kept:
             return
-        pipeline = self._redis.pipeline(transaction=False)
-        touched = set()
+        by_trace: defaultdict[str, list[bytes]] = defaultdict(list)
         for span in spans:
-            key = keys.spans(span["trace_id"])
-            pipeline.rpush(key, orjson.dumps(span))
-            touched.add(key)
-        for key in touched:
-            pipeline.ltrim(key, -SPANS_LIMIT, -1)
-            pipeline.expire(key, self.seconds)
-        pipeline.execute()
+            by_trace[keys.spans(span["trace_id"])].append(orjson.dumps(span))
+        arguments: list[str | bytes | int] = [self.seconds, SPANS_LIMIT]
+        for key, lines in by_trace.items():
+            arguments += (key, len(lines), *lines)
+        self._redis.eval(ADD_SPANS, 0, *arguments)
 
     def spans(self, trace_id: str) -> list[SpanRecord]:
         """Return the spans of a trace that were kept, by start."""
@@ -155,43 +192,53 @@ class JournalWriter:
     def __init__(self, redis: Redis, journal: Journal) -> None:
         self._redis = redis
         self._journal = journal
-        self._pending: queue.Queue[tuple[str, TaskEventKind, dict[str, Any]] | None] = queue.Queue(PENDING_LIMIT)
+        self._pending: list[PendingEntry] = []
+        self._lock = threading.Lock()
+        self._filled = threading.Event()
+        self._closing = threading.Event()
         self._away = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
+    def write_line(self, context: LogContext, line: dict[str, Any]) -> None:
+        """Write a log line of a task; it is a sink of the logs."""
+        self.write(context.task_id, TaskEventKind.LOG, line)
+
     def write(self, task_id: str, kind: TaskEventKind, data: dict[str, Any]) -> None:
         """Write an entry soon; it is dropped where Redis is behind by thousands."""
-        try:
-            self._pending.put_nowait((task_id, kind, data))
-        except queue.Full:
-            self._away = True
+        with self._lock:
+            self._pending.append((task_id, kind, datetime.now(UTC).isoformat(), data))
+            del self._pending[PENDING_LIMIT:]
+        if not self._filled.is_set():
+            self._filled.set()
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is pending, for at most `timeout` seconds."""
-        self._pending.put(None)
+        self._closing.set()
+        self._filled.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            batch = [self._pending.get()]
-            while len(batch) < BATCH and batch[-1] is not None:
-                try:
-                    batch.append(self._pending.get(timeout=FLUSH_SECONDS if len(batch) == 1 else 0.001))
-                except queue.Empty:
-                    break
-            stopping = batch[-1] is None
-            self._flush([entry for entry in batch if entry is not None])
+        # What comes within a tenth of a second of the first entry goes with it.
+        while not self._closing.is_set():
+            self._filled.wait()
+            self._closing.wait(FLUSH_SECONDS)
+            self._filled.clear()
+            with self._lock:
+                pending, self._pending = self._pending, []
+            for start in range(0, len(pending), BATCH):
+                self._flush(pending[start : start + BATCH])
 
-    def _flush(self, batch: list[tuple[str, TaskEventKind, dict[str, Any]]]) -> None:
-        if not batch:
-            return
+    def _flush(self, batch: Sequence[PendingEntry]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for task_id, kind, data in batch:
-            self._journal.add(pipeline, task_id, kind, data)
-            if kind is TaskEventKind.PROGRESS:
-                pipeline.hset(Job.key_for(task_id), PROGRESS_FIELD, Progress.model_validate(data).model_dump_json())
+        progress = {
+            Job.key_for(task_id): Progress.model_validate(data).model_dump_json()
+            for task_id, kind, _, data in batch
+            if kind is TaskEventKind.PROGRESS
+        }
+        if progress:
+            pipeline.eval(SET_PROGRESS, len(progress), *progress, PROGRESS_FIELD, *progress.values())
+        self._journal.add_many(pipeline, batch)
         try:
             pipeline.execute()
             self._away = False

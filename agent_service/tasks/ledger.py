@@ -5,21 +5,23 @@ Both halves of a worker use it: the child for the tasks that it runs, the superv
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue, get_current_job
 from rq.exceptions import DequeueTimeout, DeserializationError
-from rq.executions import Execution
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
+from rq.utils import parse_composite_key
 from rq.worker import WorkerStatus
 
 from agent_service.tasks.broker import Broker
@@ -42,6 +44,7 @@ from agent_service.tasks.rq_worker import RqWorker, is_unsettled
 from agent_service.telemetry.contract import Outcome
 
 logger = logging.getLogger(__name__)
+_Value = TypeVar("_Value")
 
 PERSIST_SECONDS = 60.0
 """How long the end of a task is kept in hand while Redis is away, before its worker gives it up."""
@@ -52,55 +55,65 @@ class StartedTask:
     """A task that runs, as the books know it.
 
     Attributes:
-        job: RQ's job.
-        execution: RQ's record of this run; None in a stock RQ worker, which keeps it to itself.
+        id: The task's id.
+        queue: The name of its queue.
+        execution_id: RQ's id of this run; empty in a stock RQ worker, which keeps that to itself.
+        meta: What its job's `meta` holds.
         agent: The agent's name, or None for a job that is none of ours.
         payload: The agent's input as it was checked at submission.
         timeout: Longest run in seconds.
+        attempt: Which run this is, from 1.
         ready_at: When it became ready to be started.
+        started_at: When it was started.
+        first_process: W3C context of the first run's span, once that run has failed.
+        result_ttl: For how many seconds its result is kept.
+        has_dependencies: Whether it waited for other tasks.
+        is_usual: Whether its success is a result that is kept for a while, and nothing else.
+        read_job: Returns RQ's job of it, always the same, for what only RQ's own methods can do.
     """
 
-    job: TaskJob
+    id: str
+    queue: str
+    execution_id: str
     meta: TaskMeta
-    execution: Execution | None
     agent: str | None
     payload: dict[str, Any]
     timeout: int
+    attempt: int
     ready_at: datetime
+    started_at: datetime
+    first_process: str | None
+    result_ttl: int
+    has_dependencies: bool
+    is_usual: bool
+    read_job: Callable[[], TaskJob]
 
     @classmethod
     def of(cls, job: TaskJob, execution: Execution | None) -> StartedTask:
-        """Return the run of a job."""
+        """Return the run of a job that was read by RQ."""
         agent, payload = _call_of(job)
         return cls(
-            job=job,
+            id=job.id,
+            queue=job.origin,
+            execution_id=execution.id if execution else "",
             meta=read_meta(job),
-            execution=execution,
             agent=agent,
             payload=payload,
             timeout=int(job.timeout or Queue.DEFAULT_TIMEOUT),
+            attempt=job.attempts,
             ready_at=job.enqueued_at or job.created_at,
+            started_at=execution.created_at if execution else datetime.now(UTC),
+            first_process=job.first_process,
+            result_ttl=job.result_ttl or 0,
+            has_dependencies=bool(job._dependency_ids),  # noqa: SLF001 - the property asks Redis
+            is_usual=False,
+            read_job=lambda: job,
         )
 
     @property
-    def id(self) -> str:
-        """The task's id."""
-        return self.job.id
-
-    @property
-    def queue(self) -> str:
-        """The name of its queue."""
-        return self.job.origin
-
-    @property
-    def attempt(self) -> int:
-        """Which run this is, from 1."""
-        return self.job.attempts
-
-    @property
-    def execution_id(self) -> str:
-        """RQ's id of this run."""
-        return self.execution.id if self.execution else ""
+    def job(self) -> TaskJob:
+        """RQ's job."""
+        return self.read_job()
 
     def count_attempt(self) -> None:
         """Count a run that a stock RQ worker has started.
@@ -108,7 +121,7 @@ class StartedTask:
         Raises:
             RedisError: Redis is away.
         """
-        self.job.attempts = int(self.job.connection.hincrby(self.job.key, ATTEMPTS_FIELD, 1))
+        self.attempt = int(self.job.connection.hincrby(self.job.key, ATTEMPTS_FIELD, 1))
 
     def keep_error(self, error: TaskError | None) -> None:
         """Write why the run failed into the job of a stock RQ worker, which keeps a stack trace only.
@@ -119,6 +132,14 @@ class StartedTask:
         self.meta.error = error
         self.job.meta = self.meta.dump()
         self.job.save_meta()
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A run that returned a result, which is to be written down."""
+
+    started: StartedTask
+    result: dict[str, Any]
 
 
 class Ledger:
@@ -211,33 +232,65 @@ class Ledger:
             self._worker.set_state(WorkerStatus.IDLE)
             self._busy = False
 
-    def finish(self, started: StartedTask, result: dict[str, Any], *, take_next: bool = False) -> StartedTask | None:
-        """Write down a task's result.
+    def check(self) -> None:
+        """Ask Redis whether it is there.
+
+        Raises:
+            RedisError: It is not.
+        """
+        self._broker.redis.ping()
+
+    def step(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
+        """Write the results of tasks, and take the next ones where there are any; never waits for one.
 
         Args:
-            started: The task.
-            result: What its agent returned.
-            take_next: Whether the next task is wanted; this ledger never gives one.
+            ends: The runs that succeeded.
+            wanted: How many tasks are to be taken at most; this ledger takes one, since the next may be one that
+                must not run beside others.
 
-        Returns:
-            The next task, started already, where one was taken in the same step.
+        Raises:
+            RedisError: Redis stayed away for a minute; the tasks of `ends` will be taken for abandoned.
+        """
+        for end in ends:
+            self.finish(end.started, end.result)
+        started = self.take(None) if wanted else None
+        return [started] if started else []
+
+    async def step_async(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
+        """Do the same from an event loop."""
+        return await asyncio.to_thread(self.step, ends, wanted)
+
+    async def wait_async(self, seconds: int, wanted: Callable[[], int]) -> list[StartedTask]:
+        """Wait for a task in an event loop, and take it and more.
+
+        Args:
+            seconds: Longest wait, at least 1.
+            wanted: Asked after the wait how many are wanted; where none is, the task goes back to its queue's head.
+
+        Raises:
+            RedisError: Redis is away. A task that was popped is rescued from the intermediate queue.
+        """
+        started = await asyncio.to_thread(self.take, seconds, lambda: wanted() > 0)
+        return [started] if started else []
+
+    def finish(self, started: StartedTask, result: dict[str, Any]) -> None:
+        """Write down a task's result.
 
         Raises:
             RedisError: Redis stayed away for a minute; the task will be taken for abandoned.
         """
-        del take_next
         job = started.job
         job.ended_at = job.last_heartbeat = datetime.now(UTC)
         job._result = result  # noqa: SLF001 - what RQ's `_finalize_success` sets before it calls this
         job._status = JobStatus.FINISHED  # noqa: SLF001
 
         def write() -> None:
-            self._worker.handle_job_success(job, self._queue, self._queue.started_job_registry, _execution_of(started))
+            registry = self._queue.started_job_registry
+            self._worker.handle_job_success(job, self._queue, registry, self._execution(started))
 
         self._persist(started, write)
         self._tell(job.id, TaskStatus.FINISHED)
         job.send_webhooks(JobStatus.FINISHED)
-        return None
 
     def call_success(self, started: StartedTask, result: dict[str, Any]) -> None:
         """Run the callback that RQ's `on_success` asked for, if any, before the success is written down.
@@ -314,9 +367,9 @@ class Ledger:
             queue=self._queue,
             started_job_registry=self._queue.started_job_registry,
             exc_string=error.stack_trace or f"{error.type}: {error.message}",
-            execution=started.execution,
+            execution=self._execution(started),
         )
-        if is_unsettled(self._broker.redis, job.origin, started.execution):
+        if self._is_unsettled(started):
             raise RedisConnectionError("the end of the task was not written")  # RQ logs that and goes on
         if stopped:
             release_dependents(self._broker, job)
@@ -346,6 +399,36 @@ class Ledger:
             return self.fail(StartedTask.of(job, execution), error, outcome, traceparent)
         return _outcome_of(task_status(job.get_status(refresh=False)))
 
+    def give_back_unheard(self, heard: Collection[str]) -> int:
+        """Put tasks back that a dead child had taken but not begun to run, since it had not told of them yet.
+
+        Args:
+            heard: The execution ids of the runs that it had told of.
+
+        Returns:
+            How many.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        redis, worker = self._broker.redis, self._worker
+        members: set[bytes] = redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker.name))  # type: ignore[assignment]
+        count = 0
+        for member in members:
+            task_id, execution_id = parse_composite_key(member.decode())
+            execution = Execution(execution_id, task_id, redis, worker_name=worker.name)
+            if execution_id in heard or not is_unsettled(redis, self._queue.name, execution):
+                continue
+            job = self._broker.fetch(task_id)
+            with redis.pipeline() as pipeline:
+                execution.delete(job, pipeline=pipeline)
+                pipeline.hset(job.key, mapping={"status": JobStatus.QUEUED.value, ATTEMPTS_FIELD: job.attempts - 1})
+                pipeline.lpush(self._queue.key, task_id)
+                self._journal.add_status(pipeline, task_id, TaskStatus.QUEUED, at_attempt=job.attempts - 1)
+                pipeline.execute()
+            count += 1
+        return count
+
     def _persist(self, started: StartedTask, write: Callable[[], None]) -> None:
         """Write, and again while Redis is away, but never a second time what was written."""
         deadline = time.monotonic() + PERSIST_SECONDS
@@ -356,15 +439,24 @@ class Ledger:
             except (RedisConnectionError, RedisTimeoutError) as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("the end of task %s is not written yet: %s", started.job.id, error)
+                logger.warning("the end of task %s is not written yet: %s", started.id, error)
             time.sleep(wait)
             wait = min(2 * wait, 2.0)
             if self._is_written(started):
                 return None
 
+    def _execution(self, started: StartedTask) -> Execution:
+        """Return RQ's record of a run."""
+        execution = Execution(started.execution_id, started.id, self._broker.redis, worker_name=self._worker.name)
+        execution.created_at = started.started_at
+        return execution
+
+    def _is_unsettled(self, started: StartedTask) -> bool:
+        return is_unsettled(self._broker.redis, started.queue, self._execution(started))
+
     def _is_written(self, started: StartedTask) -> bool:
         try:
-            return not is_unsettled(self._broker.redis, started.job.origin, started.execution)
+            return not self._is_unsettled(started)
         except RedisError:
             return False
 
@@ -378,10 +470,22 @@ class Ledger:
             logger.warning("the journal of task %s lacks its status %s: %s", task_id, status, error)
 
 
-def _execution_of(started: StartedTask) -> Execution:
-    if started.execution is None:
-        raise LookupError("a stock RQ worker keeps the books of its own runs")
-    return started.execution
+def patiently(read: Callable[[], _Value]) -> _Value:
+    """Return what `read` returns, for as long as Redis is away for no longer than an end is kept in hand.
+
+    Raises:
+        RedisError: It stayed away.
+    """
+    deadline = time.monotonic() + PERSIST_SECONDS
+    wait = 0.05
+    while True:
+        try:
+            return read()
+        except (RedisConnectionError, RedisTimeoutError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(wait)
+        wait = min(2 * wait, 2.0)
 
 
 def current_task() -> StartedTask:

@@ -1,164 +1,261 @@
-"""The books by two Redis scripts: a task is taken and started in one round trip, finished and followed in another.
+"""The books by one Redis script: any number of tasks is ended and the next ones are started in one round trip.
 
-What the scripts write is what RQ 3.0 writes, key by key; a test holds the two side by side. Whatever is unusual about a
+What the script writes is what RQ 3.0 writes, key by key; a test holds the two side by side. Whatever is unusual about a
 task (dependents, a concurrency limit, repeats, callbacks, failure) goes through RQ's own methods.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-from redis.commands.core import Script
+import orjson
+import redis.asyncio
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq import Queue
 from rq.defaults import RQ_KEY_PREFIX
-from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import utcformat
 from rq.version import VERSION
 
-from agent_service.tasks.jobs import SERIALIZER, TaskJob
+from agent_service.tasks.job_fields import FIELDS, JobFields
+from agent_service.tasks.jobs import ATTEMPTS_FIELD, FIRST_PROCESS_FIELD, SERIALIZER
 from agent_service.tasks.journal import Journal
-from agent_service.tasks.ledger import Ledger, StartedTask
-from agent_service.tasks.rq_worker import RqWorker, is_unsettled
+from agent_service.tasks.ledger import PERSIST_SECONDS, Ledger, StartedTask, Success, patiently
+from agent_service.tasks.rq_worker import RqWorker
+from agent_service.tasks.script_line import ScriptLine
 
 logger = logging.getLogger(__name__)
 
 CHECKED_RQ_VERSIONS = frozenset({"3.0.0"})
-"""The versions of RQ that the scripts were held against."""
+"""The versions of RQ that the script was held against."""
+SCRIPTS = ("claim.lua", "finish.lua", "step.lua")
+
+_LOST = (RedisConnectionError, RedisTimeoutError)
+"""After one of these nobody knows whether the script ran."""
+_Reply = tuple[Sequence[bytes], Sequence[Sequence[Any]]]
+"""How each end was found, and for each task `started` or `stopped`, its id, the execution and the job's hash."""
 
 
-def ledger_for(worker: RqWorker, journal: Journal) -> Ledger:
-    """Return the fastest ledger that is safe with the installed RQ."""
+def ledger_for(
+    worker: RqWorker, journal: Journal, client: redis.asyncio.Redis, side_by_side: Sequence[str] = ()
+) -> Ledger:
+    """Return the fastest ledger that is safe with the installed RQ.
+
+    Args:
+        worker: The worker whose books they are.
+        journal: Where changes of status are told.
+        client: The client for the event loop.
+        side_by_side: The agents whose tasks may run beside others.
+    """
     if VERSION in CHECKED_RQ_VERSIONS:
-        return ScriptedLedger(worker, journal)
+        return ScriptedLedger(worker, journal, client, side_by_side)
     logger.warning("RQ %s is not one that the worker's scripts were checked against; it uses RQ's own methods", VERSION)
     return Ledger(worker, journal)
 
 
+@dataclass(slots=True)
+class _Step:
+    """One call of the script, which may be made again until its answer arrives.
+
+    Attributes:
+        ends: What is written.
+        executions: An id for each task that is wanted.
+        popped: The id of a task that waits in the intermediate list, or empty.
+        moment: When the step was first made.
+        again: Whether an answer was lost before.
+    """
+
+    ends: Sequence[Success]
+    executions: list[str]
+    popped: str
+    moment: datetime
+    again: bool = False
+
+    def waits_since(self) -> float:
+        """Return for how many seconds the step has been tried."""
+        return (datetime.now(UTC) - self.moment).total_seconds()
+
+
 class ScriptedLedger(Ledger):
-    """Moves tasks from queued to started to finished by scripts, and leaves the rest to RQ's own methods."""
+    """Moves tasks from queued to started to finished by a script, and leaves the rest to RQ's own methods."""
 
-    def __init__(self, worker: RqWorker, journal: Journal) -> None:
+    def __init__(
+        self, worker: RqWorker, journal: Journal, client: redis.asyncio.Redis, side_by_side: Sequence[str]
+    ) -> None:
         super().__init__(worker, journal)
-        self._take_script = _script(worker, "claim.lua", "take.lua")
-        self._finish_script = _script(worker, "claim.lua", "finish.lua")
-        self._unsure = ""
+        folder = files("agent_service.tasks") / "scripts"
+        fields = "local FIELDS = {" + ", ".join(f"'{name}'" for name in FIELDS) + "}"
+        source = "\n".join([fields, *((folder / name).read_text("utf-8") for name in SCRIPTS)])
+        self._client = client
+        self._script = ScriptLine(worker.connection, source)
+        self._async_script: AsyncScript = client.register_script(source)
+        self._constants = [RQ_KEY_PREFIX, self._queue.name, worker.name]
+        self._settings = [worker.ttl, journal.seconds, journal.lines]
+        self._worker_json = orjson.dumps(worker.name)
+        self._side_by_side = f",{','.join(side_by_side)},"
 
-    def take(self, timeout: int | None, wanted: Callable[[], bool] = lambda: True) -> StartedTask | None:
-        """Take the next task from the queue and write down that it runs; see `Ledger.take`."""
-        if self._unsure and (adopted := self._adopt()):
-            return adopted
-        task_id = ""
-        if timeout is not None:
-            queue = self._queue
-            popped = self._broker.redis.blmove(queue.key, queue.intermediate_queue_key, timeout)
-            if popped is None:
-                return None
-            task_id = bytes(popped).decode()  # type: ignore[arg-type]
-            if not wanted():
-                self._give_back(task_id)
-                return None
-        moment, execution_id = datetime.now(UTC), uuid4().hex
-        self._unsure = execution_id
-        reply = self._take_script(args=[task_id, *self._parameters(moment, execution_id)])
-        self._unsure = ""
-        return self._started(reply, moment, execution_id)
+    def step(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
+        """Write results and take tasks; see `Ledger.step`."""
+        step, unusual = self._new_step(ends, wanted)
+        for end in unusual:
+            self.finish(end.started, end.result)
+        wait = 0.05
+        while True:
+            try:
+                reply = self._script(self._arguments(step))
+                break
+            except _LOST as error:
+                self._note_lost(step, error)
+            time.sleep(wait)
+            wait = min(2 * wait, 2.0)
+        started, unsettled = self._read(step, reply)
+        for end in unsettled:
+            self.finish(end.started, end.result)
+        return started
 
-    def finish(self, started: StartedTask, result: dict[str, Any], *, take_next: bool = False) -> StartedTask | None:
-        """Write down a task's result, and take the next task in the same step; see `Ledger.finish`."""
-        job = started.job
-        if not _is_usual(job):
-            return super().finish(started, result)
-        moment, next_execution_id = datetime.now(UTC), uuid4().hex
-        began = started.execution.created_at if started.execution else moment
-        reply: list[list[Any]] = []
+    async def step_async(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
+        """Do the same from an event loop; what is left to RQ's own methods is done in a thread."""
+        step, unusual = self._new_step(ends, wanted)
+        return await self._run_async(step, unusual)
 
-        def write() -> None:
-            arguments: list[str | bytes | int] = [
-                job.id,
-                started.execution_id,
-                b64encode(SERIALIZER.dumps(result)),
-                job.result_ttl or 0,
-                repr((moment - (job.started_at or moment)).total_seconds()),
-                repr(began.timestamp()),
-                "1" if take_next else "",
-                *self._parameters(moment, next_execution_id),
-            ]
-            reply[:] = [self._finish_script(args=arguments)]
+    async def wait_async(self, seconds: int, wanted: Callable[[], int]) -> list[StartedTask]:
+        """Wait for a task and take it and more; see `Ledger.wait_async`."""
+        queue = self._queue
+        popped: bytes | None = await self._client.blmove(queue.key, queue.intermediate_queue_key, seconds)  # type: ignore[assignment]
+        if popped is None:
+            return []
+        count = wanted()
+        if count == 0:
+            await asyncio.to_thread(self._give_back, popped.decode())
+            return []
+        step, unusual = self._new_step((), count, popped.decode())
+        return await self._run_async(step, unusual)
 
-        if take_next:
-            self._unsure = next_execution_id
-        self._persist(started, write)
-        kind = reply[0][0] if reply else b"settled"
-        if take_next and kind != b"settled":  # else an earlier try was written, and may have taken the next
-            self._unsure = ""
-        if kind == b"dependents":
-            return super().finish(started, result)
-        job.ended_at = moment
-        job._status = JobStatus.FINISHED  # noqa: SLF001 - what the script has written
-        job.send_webhooks(JobStatus.FINISHED)
-        return self._started(reply[0][1], moment, next_execution_id) if kind == b"finished" else None
+    async def _run_async(self, step: _Step, unusual: Sequence[Success]) -> list[StartedTask]:
+        for end in unusual:
+            await asyncio.to_thread(self.finish, end.started, end.result)
+        wait = 0.05
+        while True:
+            try:
+                reply = await self._async_script(args=self._arguments(step))
+                break
+            except _LOST as error:
+                self._note_lost(step, error)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 2.0)
+        started, unsettled = self._read(step, reply)
+        for end in unsettled:
+            await asyncio.to_thread(self.finish, end.started, end.result)
+        return started
 
-    def _adopt(self) -> StartedTask | None:
-        """Return the task that a script has started whose answer was lost, if it did start one.
+    def _new_step(self, ends: Sequence[Success], wanted: int, popped: str = "") -> tuple[_Step, list[Success]]:
+        """Return a step, and the ends that it cannot write."""
+        usual = [end for end in ends if end.started.is_usual]
+        unusual = [end for end in ends if not end.started.is_usual] if len(usual) < len(ends) else []
+        return _Step(usual, [uuid4().hex for _ in range(wanted)], popped, datetime.now(UTC)), unusual
+
+    def _note_lost(self, step: _Step, error: Exception) -> None:
+        """Have a step made again, unless it was tried for too long.
 
         Raises:
-            RedisError: Redis is away; nothing is known yet.
+            Exception: The error, once that is so.
         """
-        redis = self._broker.redis
-        for raw in redis.smembers(self._worker.executions_key):
-            task_id, _, execution_id = (raw.decode() if isinstance(raw, bytes) else raw).rpartition(":")
-            execution = Execution(execution_id, task_id, redis, worker_name=self._worker.name)
-            if execution_id == self._unsure and is_unsettled(redis, self._queue.name, execution):
-                job = self._broker.fetch(task_id)
-                execution.created_at = execution.last_heartbeat = job.started_at or datetime.now(UTC)
-                self._unsure, self._busy = "", True
-                return StartedTask.of(job, execution)
-        self._unsure = ""
-        return None
+        if step.waits_since() > PERSIST_SECONDS:
+            raise error
+        if not step.again:
+            logger.warning("Redis is away, %d ends of tasks are not written yet: %s", len(step.ends), error)
+        step.again = True
 
-    def _started(self, reply: Any, moment: datetime, execution_id: str) -> StartedTask | None:
-        """Return the task that a script started, if any."""
-        if not reply:
-            return None
-        self._busy = True
-        job = TaskJob(reply[1].decode(), connection=self._broker.redis, serializer=SERIALIZER)
-        if reply[0] == b"stopped":
-            self._turn_away(job)
-            return None
-        fields = reply[2]
-        job.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
-        execution = Execution(execution_id, job.id, self._broker.redis, worker_name=self._worker.name)
-        execution.created_at = execution.last_heartbeat = moment
-        return StartedTask.of(job, execution)
-
-    def _parameters(self, moment: datetime, execution_id: str) -> list[str | int]:
-        return [
-            RQ_KEY_PREFIX,
-            self._queue.name,
-            self._worker.name,
-            execution_id,
-            utcformat(moment),
-            repr(moment.timestamp()),
-            self._worker.ttl,
-            self._journal.seconds,
-            self._journal.lines,
-            moment.isoformat(),
+    def _arguments(self, step: _Step) -> list[str | bytes | int]:
+        """Return the script's arguments, in the order that it reads them."""
+        now = datetime.now(UTC)
+        arguments: list[str | bytes | int] = [
+            *self._constants,
+            utcformat(now),
+            repr(now.timestamp()),
+            *self._settings,
+            now.isoformat(),
+            self._worker_json,
+            self._side_by_side,
+            "1" if step.again else "",
+            step.popped,
+            len(step.ends),
         ]
+        for end in step.ends:
+            started = end.started
+            arguments += (
+                started.id,
+                started.execution_id,
+                b64encode(_encoded(end.result)),
+                started.result_ttl,
+                repr((step.moment - started.started_at).total_seconds()),
+                repr(started.started_at.timestamp()),
+                "1" if started.has_dependencies else "",
+            )
+        return arguments + step.executions
+
+    def _read(self, step: _Step, reply: _Reply) -> tuple[list[StartedTask], list[Success]]:
+        """Return the tasks that a step started, and the ends that it left to RQ's own methods."""
+        verdicts, found = reply
+        left = []
+        for end, verdict in zip(step.ends, verdicts, strict=True):
+            if verdict == b"dependents":
+                left.append(end)
+            elif verdict == b"finished" and end.started.meta.callback_url:
+                self._call_back(end, step.moment)
+        started = [self._started(entry, step.moment) for entry in found if entry[0] == b"started"]
+        for entry in found:
+            if entry[0] == b"stopped":
+                self._turn_away(self._broker.fetch(entry[1].decode()))
+        if started:
+            self._busy = True
+        return started, left
+
+    def _started(self, entry: Sequence[Any], moment: datetime) -> StartedTask:
+        task_id, execution_id = entry[1].decode(), entry[2].decode()
+        fields = JobFields.of(entry[3])
+        attempt = fields.number(ATTEMPTS_FIELD) + (fields.raw["status"] == b"queued")
+        agent, payload = fields.call()
+
+        return StartedTask(
+            id=task_id,
+            queue=self._queue.name,
+            execution_id=execution_id,
+            meta=fields.meta(),
+            agent=agent,
+            payload=payload,
+            timeout=fields.number("timeout") or Queue.DEFAULT_TIMEOUT,
+            attempt=attempt,
+            ready_at=fields.moment("enqueued_at") or fields.moment("created_at") or moment,
+            started_at=moment,
+            first_process=fields.text(FIRST_PROCESS_FIELD) or None,
+            result_ttl=fields.number("result_ttl"),
+            has_dependencies=bool(fields.raw["dependency_ids"]),
+            is_usual=fields.is_usual(),
+            read_job=cache(partial(patiently, partial(self._broker.fetch, task_id))),
+        )
+
+    def _call_back(self, end: Success, moment: datetime) -> None:
+        job = end.started.job
+        job.ended_at = moment
+        job.send_webhooks(JobStatus.FINISHED)
 
 
-def _script(worker: RqWorker, *names: str) -> Script:
-    """Return the script that the files make together, in order."""
-    folder = files("agent_service.tasks") / "scripts"
-    return worker.connection.register_script("\n".join((folder / name).read_text("utf-8") for name in names))
-
-
-def _is_usual(job: TaskJob) -> bool:
-    """Return whether a job's success is what the script writes: a result that is kept for a while, and nothing else."""
-    unusual = job.has_rate_limit or job.repeats_left or job._success_callback_name  # noqa: SLF001
-    return not unusual and job.result_ttl is not None and job.result_ttl > 0
+def _encoded(result: dict[str, Any]) -> bytes:
+    """Return a result as JSON; numbers of more than 64 bits take the slower way."""
+    try:
+        return orjson.dumps(result)
+    except TypeError:
+        return bytes(SERIALIZER.dumps(result))

@@ -233,7 +233,9 @@ def configure_logging(service: ServiceName, settings: Settings, *, stdout: bool 
     for handler in handlers:
         handler.setFormatter(formatter)
         root.addHandler(handler)
-    root.setLevel(settings.log_level)
+    root.setLevel(settings.lowest_level)
+    # What no line tells need not be found out for each of them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.captureWarnings(True)
     _quieten()
 

@@ -7,31 +7,47 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.distro import OpenTelemetryConfigurator, OpenTelemetryDistro
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from agent_service.telemetry.contract import ServiceName
+from agent_service.telemetry.otlp import EncodedSpan, FastSpanExporter, encode
 
 logger = logging.getLogger(__name__)
 
+TRACES_EXPORTER = "OTEL_TRACES_EXPORTER"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+USUAL_EXPORT = (
+    (TRACES_EXPORTER, "otlp"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+)
+"""What spans are exported by where nobody says otherwise; for that there is an exporter of our own."""
 SINK_DELAY_MILLISECONDS = 200
 
 _propagator = TraceContextTextMapPropagator()
+_RECORDED = InstrumentationScope(__name__)
 _configured = threading.Event()
+_senders: list[BatchSpanProcessor] = []
 _sinks: list[BatchSpanProcessor] = []
 
 
-def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter] = ()) -> None:
+def configure_tracing(
+    service: ServiceName,
+    *,
+    exporters: Sequence[SpanExporter] = (),
+    relay: Callable[[bytes], None] | None = None,
+) -> None:
     """Set up tracing for this process, once.
 
     Without an endpoint in the environment spans are made, so that trace ids exist, and go to `exporters` only.
@@ -39,13 +55,18 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     Args:
         service: Which kind of process this is; it becomes `service.name`.
         exporters: Where spans go besides the OTLP endpoint.
+        relay: Takes each span as OTLP, to be passed to `forward_spans` of another process that sends it in this one's
+            stead; not called where the environment asks for another exporter than OTLP over HTTP.
     """
     if _configured.is_set():
         return
     _configured.set()
     has_endpoint = any(os.environ.get(name) for name in ENDPOINTS)
     os.environ["OTEL_SERVICE_NAME"] = service
-    _default("OTEL_TRACES_EXPORTER", "otlp" if has_endpoint else "none")
+    is_ours = has_endpoint and not any(os.environ.get(name) not in (None, "", usual) for name, usual in USUAL_EXPORT)
+    inherited = os.environ.pop(TRACES_EXPORTER, "")
+    usual = "otlp" if has_endpoint else "none"
+    os.environ[TRACES_EXPORTER] = "none" if is_ours else inherited or usual
     _default("OTEL_METRICS_EXPORTER", "none")
     _default("OTEL_LOGS_EXPORTER", "none")
     _default("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -56,8 +77,15 @@ def configure_tracing(service: ServiceName, *, exporters: Sequence[SpanExporter]
     }
     OpenTelemetryDistro().configure()
     OpenTelemetryConfigurator().configure(resource_attributes=resource)
+    os.environ[TRACES_EXPORTER] = inherited  # which processes that this one starts read as well
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
+        if is_ours and relay is not None:
+            provider.add_span_processor(_SpanRelay(relay))
+        elif is_ours:
+            sender = BatchSpanProcessor(FastSpanExporter())
+            _senders.append(sender)
+            provider.add_span_processor(sender)
         for exporter in exporters:
             sink = BatchSpanProcessor(exporter, schedule_delay_millis=SINK_DELAY_MILLISECONDS)
             provider.add_span_processor(sink)
@@ -71,6 +99,12 @@ def _default(variable: str, value: str) -> None:
     """
     if not os.environ.get(variable):
         os.environ[variable] = value
+
+
+def forward_spans(encoded: bytes) -> None:
+    """Export spans that another process has relayed."""
+    for sender in _senders:
+        sender.on_end(EncodedSpan(encoded))
 
 
 def shutdown_tracing(seconds: float) -> None:
@@ -95,6 +129,14 @@ def current_trace_id() -> str | None:
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
+def traceparent_of(context: SpanContext) -> str:
+    """Return the `traceparent` that names a span, or an empty text for none.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}" if context.is_valid else ""
+
+
 def inject() -> dict[str, str]:
     """Return the W3C headers of the current span's context."""
     carrier: dict[str, str] = {}
@@ -110,10 +152,89 @@ def extract(carrier: dict[str, str]) -> Context:
     return _propagator.extract(carrier, context=Context())
 
 
+def reserve_span(name: str, kind: SpanKind, parent: Context) -> SpanContext:
+    """Return the context of a span that some other process will record, under the id that is given here.
+
+    Args:
+        name: Its name, for the sampler.
+        kind: Its kind, likewise.
+        parent: What `extract` gave.
+    """
+    above = trace.get_current_span(parent).get_span_context()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        return above
+    trace_id = above.trace_id if above.is_valid else provider.id_generator.generate_trace_id()
+    sampled = provider.sampler.should_sample(parent, trace_id, name, kind)
+    flags = TraceFlags.SAMPLED if sampled.decision.is_sampled() else TraceFlags.DEFAULT
+    span_id = provider.id_generator.generate_span_id()
+    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(flags), trace_state=above.trace_state)
+
+
+def record_span(
+    name: str,
+    kind: SpanKind,
+    context: SpanContext,
+    parent: SpanContext | None,
+    times: tuple[float, float],
+    attributes: Mapping[str, str | int],
+    *,
+    links: Sequence[Link] = (),
+    error: str | None = None,
+) -> None:
+    """Export a span whose context `reserve_span` gave, maybe in another process.
+
+    Args:
+        name: Its name.
+        kind: Its kind.
+        context: Its context.
+        parent: The context of the one above.
+        times: When it began and ended, in Unix seconds.
+        attributes: Its attributes.
+        links: Its links.
+        error: What went wrong; None where nothing did.
+    """
+    provider = trace.get_tracer_provider()
+    if not context.trace_flags.sampled or not isinstance(provider, TracerProvider):
+        return
+    span = ReadableSpan(
+        name=name,
+        context=context,
+        parent=parent,
+        resource=provider.resource,
+        attributes=attributes,
+        links=links,
+        kind=kind,
+        status=Status(StatusCode.ERROR, error) if error is not None else Status(),
+        start_time=round(times[0] * 1e9),
+        end_time=round(times[1] * 1e9),
+        instrumentation_scope=_RECORDED,
+    )
+    # The API has no way to give a span an id that exists already; its processors take any finished span.
+    provider._active_span_processor.on_end(span)  # noqa: SLF001
+
+
 def span_context_of(traceparent: str) -> SpanContext | None:
     """Return the span context that a `traceparent` names, or None where it names none."""
     context = trace.get_current_span(extract({"traceparent": traceparent})).get_span_context()
     return context if context.is_valid else None
+
+
+class _SpanRelay(SpanProcessor):
+    """Hands each span on as soon as it ends, so that it does not die with the process."""
+
+    def __init__(self, relay: Callable[[bytes], None]) -> None:
+        self._relay = relay
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hand a span on."""
+        context = span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
+            return
+        try:
+            self._relay(encode([span]))
+        except OSError:  # the other process is gone, and this one soon will be
+            logger.debug("a span is lost")
 
 
 class SpanSink(SpanExporter):

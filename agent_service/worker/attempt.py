@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, Status, StatusCode
 from pydantic import BaseModel, ValidationError
 
 from agent_service.agents import AgentDefinition, AgentDefinitionError, Context, TaskCanceledError
@@ -21,7 +21,7 @@ from agent_service.tasks.models import TaskError
 from agent_service.telemetry import contract
 from agent_service.telemetry.contract import Attribute, Operation, Outcome
 from agent_service.telemetry.logs import LogContext, bound
-from agent_service.telemetry.traces import extract, inject, span_context_of
+from agent_service.telemetry.traces import extract, reserve_span, span_context_of, traceparent_of
 from agent_service.worker.interrupts import TaskStoppedError, TaskTimeoutError
 from agent_service.worker.profiling import Profiler
 
@@ -55,7 +55,7 @@ class Attempt:
     def begin(cls, started: StartedTask, definition: AgentDefinition[Any, Any] | None) -> Attempt:
         """Open the CONSUMER span under the PRODUCER's, linked to the first attempt's if there was one."""
         meta = started.meta
-        first = span_context_of(started.job.first_process) if started.job.first_process else None
+        first = span_context_of(started.first_process) if started.first_process else None
         span = tracer.start_span(
             contract.process_span(started.queue),
             context=extract(parent_carrier(meta.traceparent, meta.tracestate)),
@@ -64,6 +64,14 @@ class Attempt:
             attributes=process_attributes(started.id, started.queue, meta.agent, meta.workflow_id, started.attempt),
         )
         return cls(started, definition, span, datetime.now(UTC))
+
+    @classmethod
+    def reserve(cls, started: StartedTask, definition: AgentDefinition[Any, Any] | None) -> Attempt:
+        """Give the CONSUMER span its id; it is recorded by the supervisor, which outlives whatever happens here."""
+        meta = started.meta
+        parent = extract(parent_carrier(meta.traceparent, meta.tracestate))
+        context = reserve_span(contract.process_span(started.queue), SpanKind.CONSUMER, parent)
+        return cls(started, definition, NonRecordingSpan(context), datetime.now(UTC))
 
     @property
     def log_context(self) -> LogContext:
@@ -79,8 +87,7 @@ class Attempt:
     @property
     def traceparent(self) -> str:
         """W3C context of the CONSUMER span."""
-        with trace.use_span(self.span):
-            return str(inject().get("traceparent", ""))
+        return traceparent_of(self.span.get_span_context())
 
     def invoke(self, payload: BaseModel, context: Context) -> object:
         """Call the agent, under a profiler where one is asked for; of an async agent, return its coroutine.

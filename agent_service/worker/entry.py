@@ -47,7 +47,8 @@ def run_task(*, agent: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa:
     configure_logging(ServiceName.WORKER, settings)
     redis = connect(settings)
     journal = Journal(redis, settings)
-    configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
+    if settings.telemetry:
+        configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
     writer = JournalWriter(redis, journal)
     broker = Broker(redis)
     modules = agent_modules(settings.agent_modules, faults=settings.fault_agents)

@@ -11,14 +11,14 @@ from redis.exceptions import RedisError
 
 from agent_service.settings import Settings
 from agent_service.tasks.connection import check, connect
-from agent_service.tasks.journal import Journal
+from agent_service.tasks.journal import Journal, JournalWriter
 from agent_service.tasks.ledger import Ledger
 from agent_service.tasks.rq_worker import AbandonedTask, Command, RqWorker
 from agent_service.tasks.upkeep import Upkeep
 from agent_service.telemetry.contract import Outcome, ServiceName
 from agent_service.telemetry.exposition import ExpositionServer
 from agent_service.telemetry.identifiers import uuid7
-from agent_service.telemetry.logs import LogContext, bound, configure_logging
+from agent_service.telemetry.logs import LogContext, add_sink, bound, configure_logging
 from agent_service.telemetry.metrics import Metrics
 from agent_service.telemetry.resources import ProcessTree
 from agent_service.telemetry.traces import SpanSink, configure_tracing, shutdown_tracing
@@ -49,14 +49,19 @@ def run_worker(settings: Settings, queue: str) -> None:
     redis = connect(settings, retries=0)
     check(redis, settings)
     journal = Journal(redis, settings)
-    configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
+    if settings.telemetry:
+        configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
     metrics = Metrics()
     exposition = ExpositionServer(
         settings.metrics_host, settings.worker_metrics_port, metrics, setting="WORKER_METRICS_PORT"
     )
     exposition.start()
+    writer = JournalWriter(redis, journal)
+    if journal.is_kept:
+        add_sink(writer.write_line)
     Worker(settings, queue, exposition, metrics, journal).run()
     exposition.stop()
+    writer.close(FLUSH_SECONDS)
     shutdown_tracing(FLUSH_SECONDS)
 
 
@@ -78,7 +83,7 @@ class Worker:
             on_command=self._obey,
             on_abandoned=self._count_abandoned,
         )
-        self._measures = Measures(metrics, queue, ProcessTree(self._pids))
+        self._measures = Measures(metrics, queue, ProcessTree(self._pids), self._catch_up)
         self._supervisor = Supervisor(settings, queue, name, Ledger(self._books, journal), self._measures)
         self._upkeep = Upkeep(self._books, settings)
         self._duties = Duties(
@@ -107,6 +112,9 @@ class Worker:
 
     def _obey(self, command: Command) -> None:
         self._supervisor.obey(command)
+
+    def _catch_up(self) -> None:
+        self._supervisor.catch_up()
 
     def _pids(self) -> list[int]:
         return self._supervisor.child_pids()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from agent_service.telemetry import contract
@@ -39,7 +39,16 @@ class RunningTask:
 class Measures:
     """The worker's metrics, from what the child tells."""
 
-    def __init__(self, metrics: Metrics, queue: str, processes: ProcessTree) -> None:
+    def __init__(self, metrics: Metrics, queue: str, processes: ProcessTree, catch_up: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            metrics: Where they are shown.
+            queue: The worker's queue.
+            processes: The worker's processes.
+            catch_up: Called at a scrape, first of all, to count what the child has said by then.
+        """
+        self._catch_up = catch_up
         self._metrics = metrics
         self._queue = queue
         self._processes = processes
@@ -103,6 +112,7 @@ class Measures:
         self._metrics.count(contract.ERRORS, agent=agent, error_type="WorkerDied")
 
     def _samples(self) -> Iterator[Sample]:
+        self._catch_up()
         yield Sample(contract.WORKER_CPU, self._processes.cpu_ratio(), {})
         yield Sample(contract.WORKER_MEMORY, self._processes.memory_bytes(), {})
         with self._lock:

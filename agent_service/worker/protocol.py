@@ -1,4 +1,4 @@
-"""What a supervisor and its child say to each other: one JSON object a line over a socket pair.
+"""What a supervisor and its child say to each other: one JSON array a line over a socket pair.
 
 The child tells before it runs a task and after it, so the supervisor knows at every moment what is lost if the child
 dies. What the child has sent stays readable after its death.
@@ -6,10 +6,11 @@ dies. What the child has sent stays readable after its death.
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import orjson
@@ -31,6 +32,7 @@ class Started:
         waited: Seconds from being ready to being started.
         traceparent: W3C context of the attempt's span.
         parent: W3C context of the PRODUCER span.
+        first: W3C context of the first attempt's span, where this is not it.
         submitted_at: Unix time in seconds.
     """
 
@@ -46,6 +48,7 @@ class Started:
     submitted_at: float
     traceparent: str
     parent: str | None
+    first: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Ended:
     seconds: float
     ended_at: float
     error_type: str | None
+    error_message: str | None
     cpu_seconds: float
     read_bytes: int
     write_bytes: int
@@ -83,10 +87,26 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """Child: a span has ended; send it, since the child may be dead before it could.
+
+    Attributes:
+        otlp: The span as OTLP, in base64.
+    """
+
+    otlp: str
+
+
+@dataclass(frozen=True, slots=True)
 class GivenUp:
     """Child: the end of a run could not be written down, Redis being away; no more heartbeats for it, please."""
 
     execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """Child: it will soon have run as many tasks as it may; its successor had better be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +154,19 @@ class ProfileYourself:
 
 
 Message = (
-    Ready | Started | Ended | Counted | GivenUp | Leaving | Stop | Suspend | Drain | WatchProfiles | ProfileYourself
+    Ready
+    | Started
+    | Ended
+    | Counted
+    | Traced
+    | GivenUp
+    | Retiring
+    | Leaving
+    | Stop
+    | Suspend
+    | Drain
+    | WatchProfiles
+    | ProfileYourself
 )
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
@@ -146,20 +178,26 @@ class Channel:
         self._sock = sock
         self._lock = threading.Lock()
         self._buffer = b""
+        self._kept: list[bytes] = []
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
         return self._sock.fileno()
 
-    def send(self, message: Message) -> None:
-        """Send one message.
+    def send(self, *messages: Message) -> None:
+        """Send messages, after those that were kept.
 
         Raises:
             OSError: The other side is gone.
         """
-        line = orjson.dumps({"kind": type(message).__name__, **asdict(message)}) + b"\n"
         with self._lock:
-            self._sock.sendall(line)
+            lines, self._kept = [*self._kept, *map(_encode, messages)], []
+            self._sock.sendall(b"".join(lines))
+
+    def keep(self, message: Message) -> None:
+        """Keep a message that is in no hurry; it goes with the next one that is sent."""
+        with self._lock:
+            self._kept.append(_encode(message))
 
     def receive(self) -> Iterator[Message]:
         """Wait for data and yield the messages that are whole.
@@ -185,6 +223,12 @@ class Channel:
         except EOFError:
             return
 
+    def is_open(self) -> bool:
+        """Return whether the other side is there, whatever it has said that is still to be read."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLHUP)
+        return not poll.poll(0)
+
     def close(self) -> None:
         """Close this end."""
         self._sock.close()
@@ -201,8 +245,12 @@ class ForwardedCounters:
         self._channel.send(Counted(metric.name, amount, labels))
 
 
+def _encode(message: Message) -> bytes:
+    kind = type(message)
+    return orjson.dumps([kind.__name__, *(getattr(message, name) for name in kind.__slots__)]) + b"\n"
+
+
 def _decode(line: bytes) -> Message:
-    data = orjson.loads(line)
-    kind = _KINDS[data.pop("kind")]
-    message: Message = kind(**{field.name: data[field.name] for field in fields(kind)})
+    kind, *values = orjson.loads(line)
+    message: Message = _KINDS[kind](*values)
     return message

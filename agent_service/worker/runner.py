@@ -1,31 +1,23 @@
-"""Runs tasks inside the child: calls the agent, measures it, writes down its end, and tells the supervisor of both."""
+"""Runs tasks inside the child: calls the agent, in the main thread or in the event loop, and measures it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from agent_service.agents import AgentRegistry, Context
 from agent_service.tasks.journal import JournalWriter
-from agent_service.tasks.ledger import Ledger, StartedTask
-from agent_service.tasks.models import TaskError
+from agent_service.tasks.ledger import StartedTask
 from agent_service.tasks.queries import TaskReader
 from agent_service.tasks.submission import Submitter
-from agent_service.telemetry.contract import Outcome
-from agent_service.telemetry.resources import MeteredCoroutine, ResourceMeter, ResourceUse, current_meter
-from agent_service.worker.attempt import Attempt, classify
+from agent_service.telemetry.resources import ResourceMeter, ResourceUse, current_meter
+from agent_service.worker.attempt import Attempt
 from agent_service.worker.backend import TaskBackend
 from agent_service.worker.interrupts import Interrupts, TaskStoppedError, TaskTimeoutError
-from agent_service.worker.protocol import Channel, Ended, GivenUp, Started
-
-logger = logging.getLogger(__name__)
+from agent_service.worker.protocol import Channel, Started
 
 
 @dataclass(slots=True)
@@ -55,26 +47,58 @@ class Running:
             backend=self.backend,
         )
 
+    def cancel(self) -> None:
+        """Cancel an async agent that still runs; call it in its event loop."""
+        if self.loop_task is not None:
+            self.loop_task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        running: The run.
+        use: What it used.
+        seconds: How long it took.
+        result: What its agent returned, as JSON data.
+        failure: What was raised instead.
+    """
+
+    running: Running
+    use: ResourceUse
+    seconds: float
+    result: dict[str, Any] | None
+    failure: BaseException | None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is a success, and writing down its result is all there is to do."""
+        return self.failure is None and self.running.started.is_usual
+
+    @classmethod
+    def of(cls, running: Running, result: dict[str, Any] | None, failure: BaseException | None) -> Ending:
+        """Stop the meter and the clock of a run."""
+        return cls(running, running.meter.stop(), time.monotonic() - running.began, result, failure)
+
 
 class Runner:
-    """Runs tasks that were taken from the queue: sync agents in the calling thread, async ones in an event loop."""
+    """Runs tasks that were taken from the queue."""
 
     def __init__(
         self,
-        ledger: Ledger,
         agents: AgentRegistry,
         channel: Channel,
         submitter: Submitter,
         writer: JournalWriter,
-        loop: asyncio.AbstractEventLoop,
+        make_meter: Callable[[bool], ResourceMeter],
     ) -> None:
-        self._ledger = ledger
         self._agents = agents
         self._channel = channel
         self._submitter = submitter
         self._reader = TaskReader(submitter.broker)
         self._writer = writer
-        self._loop = loop
+        self._make_meter = make_meter
         self._interrupts = Interrupts()
         self._running: dict[str, Running] = {}
 
@@ -83,16 +107,21 @@ class Runner:
         """Whether no task runs."""
         return not self._running
 
-    def begin(self, started: StartedTask) -> Running:
-        """Open a run, and tell the supervisor before anything of the agent runs."""
+    def runs_in_loop(self, started: StartedTask) -> bool:
+        """Return whether a task's agent is async, and so may run beside others."""
         definition = self._agents.get(started.agent) if started.agent else None
-        attempt = Attempt.begin(started, definition)
+        return definition is not None and definition.is_async
+
+    def begin(self, started: StartedTask) -> Running:
+        """Open a run; the supervisor must have been told of it (`Channel.send`) before anything of the agent runs."""
+        definition = self._agents.get(started.agent) if started.agent else None
+        attempt = Attempt.reserve(started, definition)
         meta = started.meta
         backend = TaskBackend(started.id, meta.workflow_id, self._submitter, self._reader, self._writer)
-        meter = ResourceMeter(by_steps=definition is not None and definition.is_async)
+        meter = self._make_meter(definition is not None and definition.is_async)
         running = Running(attempt, backend, meter, time.monotonic())
         self._running[started.execution_id] = running
-        self._channel.send(
+        self._channel.keep(
             Started(
                 execution_id=started.execution_id,
                 task_id=started.id,
@@ -106,20 +135,13 @@ class Runner:
                 submitted_at=meta.submitted_at.timestamp(),
                 traceparent=attempt.traceparent,
                 parent=meta.traceparent,
+                first=started.first_process,
             )
         )
         return running
 
-    def run_here(self, running: Running, wants_next: Callable[[], bool]) -> StartedTask | None:
-        """Run a sync agent in this thread, which must be the main one, and write down its end.
-
-        Args:
-            running: The run.
-            wants_next: Asked at the end, whether the next task is to be taken in the same step.
-
-        Returns:
-            The next task, where one was taken.
-        """
+    def run_here(self, running: Running) -> Ending:
+        """Run a sync agent in this thread, which must be the main one."""
         result: dict[str, Any] | None = None
         failure: BaseException | None = None
         running.meter.start()
@@ -131,25 +153,10 @@ class Runner:
                 result = running.attempt.check_result(outcome)
         except BaseException as error:  # noqa: BLE001 - whatever an agent raises is how its task ended
             failure = error
-        return self._settle(running, running.meter.stop(), result, failure, wants_next)
+        return Ending.of(running, result, failure)
 
-    def run_in_loop(self, running: Running, done: Callable[[], None]) -> None:
-        """Run an async agent in the event loop, and call `done` from there when its end is written down."""
-        asyncio.run_coroutine_threadsafe(self._run_async(running, done), self._loop)
-
-    def stop(self, execution_id: str) -> None:
-        """Ask a run to end, from another thread."""
-        running = self._running.get(execution_id)
-        if running is None:
-            return
-        running.backend.cancel()
-        loop_task = running.loop_task
-        if loop_task is not None:
-            self._loop.call_soon_threadsafe(loop_task.cancel)
-        else:
-            self._interrupts.stop(execution_id)
-
-    async def _run_async(self, running: Running, done: Callable[[], None]) -> None:
+    async def run_in_loop(self, running: Running) -> Ending:
+        """Run an async agent in this event loop, in a task of its own."""
         result: dict[str, Any] | None = None
         failure: BaseException | None = None
         running.loop_task = asyncio.current_task()
@@ -160,12 +167,22 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - whatever an agent raises is how its task ended
             failure = error
         running.loop_task = None
-        try:
-            await asyncio.to_thread(self._settle, running, running.meter.stop(), result, failure, lambda: False)
-        except Exception:
-            logger.exception("the end of task %s is not written", running.started.id)
-        finally:
-            done()
+        return Ending.of(running, result, failure)
+
+    def forget(self, running: Running) -> None:
+        """Close a run whose end is written down or given up."""
+        self._running.pop(running.started.execution_id, None)
+
+    def stop(self, execution_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask a run to end, from another thread."""
+        running = self._running.get(execution_id)
+        if running is None:
+            return
+        running.backend.cancel()
+        if self.runs_in_loop(running.started):
+            loop.call_soon_threadsafe(running.cancel)
+        else:
+            self._interrupts.stop(execution_id)
 
     async def _await_agent(self, running: Running) -> object:
         """Await the agent, and tell its deadline and a request to stop apart."""
@@ -177,7 +194,7 @@ class Runner:
             raise TypeError(f"agent {started.meta.agent!r} gave no coroutine")
         try:
             async with asyncio.timeout(started.timeout) as deadline:
-                return await MeteredCoroutine(call, running.meter)
+                return await running.meter.metered(call)
         except TimeoutError:
             if deadline.expired():
                 raise TaskTimeoutError(started.timeout) from None
@@ -186,75 +203,3 @@ class Runner:
             if running.backend.is_canceled():
                 raise TaskStoppedError from None
             raise
-
-    def _settle(
-        self,
-        running: Running,
-        use: ResourceUse,
-        result: dict[str, Any] | None,
-        failure: BaseException | None,
-        wants_next: Callable[[], bool],
-    ) -> StartedTask | None:
-        """Write down how a run ended, and tell the supervisor."""
-        seconds = time.monotonic() - running.began
-        execution_id = running.started.execution_id
-        outcome, error, following = Outcome.SUCCESS, None, None
-        failure = self._call_back(running, result, failure)
-        try:
-            if failure is None:
-                with running.attempt.logged():
-                    logger.info(
-                        "task finished", extra={"seconds": round(seconds, 6), "attempt": running.started.attempt}
-                    )
-                following = self._ledger.finish(running.started, result or {}, take_next=wants_next())
-            else:
-                outcome, error = classify(failure)
-                outcome = self._ledger.fail(running.started, error, outcome, running.attempt.traceparent)
-        except RedisError as away:
-            logger.error("the end of task %s is not written: %s", running.started.id, away)
-            self._channel.send(GivenUp(execution_id))
-        else:
-            running.attempt.end(outcome, error)
-            self._tell_end(running, use, seconds, outcome, error)
-        finally:
-            self._running.pop(execution_id, None)
-        return following
-
-    def _call_back(
-        self, running: Running, result: dict[str, Any] | None, failure: BaseException | None
-    ) -> BaseException | None:
-        """Run what RQ's `on_success` or `on_failure` asked for, and return how the run has ended then."""
-        if not running.started.job.names_callbacks:
-            return failure
-        if failure is None:
-            failure = self._raised_by(running, lambda: self._ledger.call_success(running.started, result or {}))
-        if failure is None or classify(failure)[0] is Outcome.CANCELED:
-            return failure
-        cause = failure
-        return self._raised_by(running, lambda: self._ledger.call_failure(running.started, cause)) or cause
-
-    def _raised_by(self, running: Running, callback: Callable[[], None]) -> BaseException | None:
-        with running.attempt.logged():
-            try:
-                callback()
-            except BaseException as error:  # whatever a callback raises is how its task ended
-                logger.exception("a callback of the task failed")
-                return error
-        return None
-
-    def _tell_end(
-        self, running: Running, use: ResourceUse, seconds: float, outcome: Outcome, error: TaskError | None
-    ) -> None:
-        self._channel.send(
-            Ended(
-                execution_id=running.started.execution_id,
-                outcome=outcome.value,
-                seconds=seconds,
-                ended_at=datetime.now(UTC).timestamp(),
-                error_type=error.type if error else None,
-                cpu_seconds=use.cpu_seconds,
-                read_bytes=use.read_bytes,
-                write_bytes=use.write_bytes,
-                peak_memory_bytes=use.peak_memory_bytes,
-            )
-        )

@@ -7,6 +7,8 @@ from tests.integration.system import wait_until
 
 SERVER, CLIENT, PRODUCER, CONSUMER, INTERNAL = 2, 3, 4, 5, 1
 
+BEFORE_A_CRASH = [*[("fault-sleep", {"seconds": 0})] * 5, *[("fault-block", {"seconds": 0})] * 5, ("fault-crash", {})]
+
 
 def spans_of(system, trace_id, *names):
     """Return the spans of a trace once all of `names` have arrived."""
@@ -58,6 +60,14 @@ def test_a_retry_is_a_new_span_linked_to_the_first(system):
     assert first["parent_id"] == second["parent_id"] == third["parent_id"]
     assert (first["error"], second["error"], third["error"]) == (True, True, False)
     assert first["attributes"]["task.outcome"] == "retry"
+
+
+def test_a_crash_takes_no_spans_of_earlier_tasks_along(system):
+    tasks = [system.submit(agent, {"retries": 0}, **payload) for agent, payload in BEFORE_A_CRASH]
+    *earlier, crashed = [system.wait_for(task, "finished", "failed") for task in tasks]
+    assert crashed["error"]["type"] == "WorkerChildDied"
+    for task in earlier:
+        spans_of(system, task["trace_id"], "process default", f"invoke_agent {task['agent']}")
 
 
 def test_the_span_of_a_run_that_died_with_its_process_is_there(system):

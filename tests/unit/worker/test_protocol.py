@@ -18,7 +18,7 @@ def ends():
 
 def test_messages_arrive_whole_and_in_order(ends):
     child, supervisor = ends
-    ended = Ended("e", "success", 0.5, 1.0, None, 0.1, 2, 3, 4)
+    ended = Ended("e", "success", 0.5, 1.0, None, None, 0.1, 2, 3, 4)
     sent = [Ready(), ended, Stop("e"), Suspend(True), Drain()]
     for message in sent:
         child.send(message)
@@ -31,9 +31,9 @@ def test_messages_arrive_whole_and_in_order(ends):
 def test_a_message_that_arrives_in_pieces_is_put_together():
     ours, theirs = socket.socketpair()
     channel = Channel(ours)
-    theirs.sendall(b'{"kind":"St')
+    theirs.sendall(b'["St')
     assert list(channel.receive()) == []
-    theirs.sendall(b'op","execution_id":"x"}\n')
+    theirs.sendall(b'op","x"]\n')
     assert list(channel.receive()) == [Stop("x")]
     ours.close()
     theirs.close()
