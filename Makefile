@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers/.installed
 PACKAGES := agent_service stack tests benchmarks
 SERVICE := $(BIN)/agent-service
 MODE := auto
@@ -16,7 +17,7 @@ MODE := auto
 NOT_HERE := 3
 
 .PHONY: help install init up down logs urls demo fault check format test test-browser test-chaos bench bench-levers
-.PHONY: bench-memory bench-profiles bench-peers lock clean
+.PHONY: bench-memory bench-profiles lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +76,9 @@ test-browser: $(INSTALLED)  ## Use the console in a real browser; pictures of it
 test-chaos: $(INSTALLED)  ## Kill, cut off and fill up what there is while 11 000 tasks flow; account for each
 	@$(BIN)/pytest -s tests/chaos $(ARGS)
 
-bench: $(INSTALLED)  ## Run every benchmark: each prints its ratio, measured side by side in one run
-	@for name in log_line submit_overhead worker_rate idle_memory; do $(BIN)/python -m benchmarks.$$name; done
+bench: $(INSTALLED) $(PEERS)  ## Measure the service against other queues, and say which goals are met: make bench [ROUNDS=2] [ARGS=--write]
+	@for name in log_line idle_memory; do $(BIN)/python -m benchmarks.$$name; done
+	@PEERS_PYTHON=$(CURDIR)/.venv-peers/bin/python $(BIN)/python -m benchmarks $(ROUNDS) $(ARGS)
 
 bench-levers: $(INSTALLED)  ## Measure what each lever of docs/performance-guide.md is worth: make bench-levers [ROUNDS=3]
 	@$(BIN)/python -m benchmarks.levers $(ROUNDS)
@@ -87,11 +89,6 @@ bench-profiles: $(INSTALLED)  ## Measure what profiles cost, off and on
 bench-memory: $(INSTALLED)  ## Put 200 000 tasks through the service and show that its memory stays flat: make bench-memory [TASKS=n]
 	@$(BIN)/python -m benchmarks.memory_flat $(TASKS)
 
-bench-peers: $(INSTALLED)  ## Measure the worker against other queues, installed into .venv-peers for that
-	@test -x .venv-peers/bin/python || $(BIN)/uv venv --quiet .venv-peers
-	@VIRTUAL_ENV=.venv-peers $(BIN)/uv pip install --quiet --require-hashes --requirements requirements/peers.txt
-	@PEERS_PYTHON=$(CURDIR)/.venv-peers/bin/python $(BIN)/python -m benchmarks.compare $(ROUNDS)
-
 lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the newest versions that it allows
 	@$(call compile,service,)
 	@$(call compile,dev,--group dev)
@@ -99,8 +96,8 @@ lock: $(INSTALLED)  ## Write the lock files anew from pyproject.toml, with the n
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.13 \
 	  --custom-compile-command "make lock" --group log-alerts -o requirements/log-alerts.txt
 
-clean:  ## Remove .venv and the caches; .env and var/ stay
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## Remove .venv, .venv-peers and the caches; .env and var/ stay
+	@rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .env: | $(INSTALLED)
 	@$(SERVICE) init
@@ -119,6 +116,13 @@ $(INSTALLED): requirements/service.txt requirements/dev.txt pyproject.toml | $(B
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --require-hashes --requirements requirements/dev.txt 2>&1 \
 	  | { grep -v '^ [-+~] ' || true; }
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+# The other queues live in an environment of their own, never in the product's.
+$(PEERS): requirements/peers.txt | $(BIN)/uv
+	@test -x .venv-peers/bin/python || $(BIN)/uv venv --quiet .venv-peers
+	@VIRTUAL_ENV=.venv-peers $(BIN)/uv pip install --quiet --require-hashes --requirements requirements/peers.txt
+	@VIRTUAL_ENV=.venv-peers $(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(BIN)/uv:

@@ -1,22 +1,33 @@
 """The tasks for Celery: acknowledged late, no results, as for tasks that must not be lost."""
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_init
 
-from benchmarks.peers import work
+from benchmarks.peers import tracing, work
 
 app = Celery("bench", broker=os.environ["REDIS_URL"])
 app.conf.update(task_acks_late=True, task_ignore_result=True, worker_prefetch_multiplier=4)
-
-noop = app.task(work.noop, name="noop")
-cpu = app.task(work.cpu, name="cpu")
-wait = app.task(work.wait, name="wait")
+tasks = {kind: app.task(function, name=kind) for kind, function in work.TASKS.items()}
 
 
-def fill(kind: str, count: int) -> None:
-    """Enqueue `count` tasks."""
-    task = {"noop": noop, "cpu": cpu, "wait": wait}[kind]
+def instrument(**_: Any) -> None:
+    """Switch its OpenTelemetry integration on."""
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+    tracing.provide()
+    CeleryInstrumentor().instrument()
+
+
+if tracing.IS_WANTED:
+    worker_process_init.connect(instrument, weak=False)
+
+
+def fill(kind: str, moments: Iterator[float]) -> None:
+    """Submit a task at each moment."""
     with app.producer_or_acquire() as producer:
-        for _ in range(count):
-            task.apply_async(producer=producer)
+        for sent in moments:
+            tasks[kind].apply_async((sent,), producer=producer)

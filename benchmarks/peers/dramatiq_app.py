@@ -1,21 +1,23 @@
 """The tasks for Dramatiq."""
 
 import os
+from collections.abc import Iterator
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from benchmarks.peers import work
+from benchmarks.peers import tracing, work
 
-dramatiq.set_broker(RedisBroker(url=os.environ["REDIS_URL"]))
+broker = RedisBroker(url=os.environ["REDIS_URL"])
+if tracing.IS_WANTED:
+    from dramatiq.middleware.prometheus import Prometheus
 
-noop = dramatiq.actor(work.noop, actor_name="noop")
-cpu = dramatiq.actor(work.cpu, actor_name="cpu")
-wait = dramatiq.actor(work.wait, actor_name="wait")
+    broker.add_middleware(Prometheus())
+dramatiq.set_broker(broker)
+actors = {kind: dramatiq.actor(function, actor_name=kind) for kind, function in work.TASKS.items()}
 
 
-def fill(kind: str, count: int) -> None:
-    """Enqueue `count` tasks."""
-    actor = {"noop": noop, "cpu": cpu, "wait": wait}[kind]
-    for _ in range(count):
-        actor.send()
+def fill(kind: str, moments: Iterator[float]) -> None:
+    """Submit a task at each moment."""
+    for sent in moments:
+        actors[kind].send(sent)

@@ -1,20 +1,17 @@
 """The tasks for Huey."""
 
 import os
+from collections.abc import Iterator
 
 from huey import RedisHuey
 
 from benchmarks.peers import work
 
 huey = RedisHuey("bench", url=os.environ["REDIS_URL"], results=False)
-
-noop = huey.task(name="noop")(work.noop)
-cpu = huey.task(name="cpu")(work.cpu)
-wait = huey.task(name="wait")(work.wait)
+tasks = {kind: huey.task(name=kind)(function) for kind, function in work.TASKS.items()}
 
 
-def fill(kind: str, count: int) -> None:
-    """Enqueue `count` tasks."""
-    task = {"noop": noop, "cpu": cpu, "wait": wait}[kind]
-    for _ in range(count):
-        task()
+def fill(kind: str, moments: Iterator[float]) -> None:
+    """Submit a task at each moment."""
+    for sent in moments:
+        tasks[kind](sent)

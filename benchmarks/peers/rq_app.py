@@ -1,6 +1,7 @@
 """The tasks for stock RQ."""
 
 import os
+from collections.abc import Iterator
 
 from redis import Redis
 from rq import Queue
@@ -8,8 +9,8 @@ from rq import Queue
 from benchmarks.peers import work
 
 
-def fill(kind: str, count: int) -> None:
-    """Enqueue `count` tasks in one pipeline."""
+def fill(kind: str, moments: Iterator[float]) -> None:
+    """Submit a task at each moment."""
     queue = Queue("default", connection=Redis.from_url(os.environ["REDIS_URL"]))
-    function = {"noop": work.noop, "cpu": work.cpu, "wait": work.wait}[kind]
-    queue.enqueue_many([Queue.prepare_data(function) for _ in range(count)])
+    for sent in moments:
+        queue.enqueue(work.TASKS[kind], sent)

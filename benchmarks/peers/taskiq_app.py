@@ -2,25 +2,33 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 from taskiq_redis import RedisStreamBroker
 
-from benchmarks.peers import work
+from benchmarks.peers import tracing, work
 
 broker = RedisStreamBroker(os.environ["REDIS_URL"])
+if tracing.IS_WANTED:
+    from taskiq.middlewares.opentelemetry_middleware import OpenTelemetryMiddleware
+    from taskiq.middlewares.prometheus_middleware import PrometheusMiddleware
 
-noop = broker.task(task_name="noop")(work.noop)
-cpu = broker.task(task_name="cpu")(work.cpu)
-wait = broker.task(task_name="wait")(work.wait_async)
+    tracing.provide()
+    metrics = Path(os.environ["BENCH_DONE"]).with_name("taskiq-metrics")
+    broker.add_middlewares(OpenTelemetryMiddleware(), PrometheusMiddleware(metrics, server_addr="127.0.0.1"))
+
+functions = {**work.TASKS, "wait": work.wait_async}
+tasks = {kind: broker.task(task_name=kind)(function) for kind, function in functions.items()}
 
 
-def fill(kind: str, count: int) -> None:
-    """Enqueue `count` tasks."""
+def fill(kind: str, moments: Iterator[float]) -> None:
+    """Submit a task at each moment."""
 
     async def run() -> None:
         await broker.startup()
-        for _ in range(count):
-            await {"noop": noop, "cpu": cpu, "wait": wait}[kind].kiq()
+        for sent in moments:
+            await tasks[kind].kiq(sent)
         await broker.shutdown()
 
     asyncio.run(run())
