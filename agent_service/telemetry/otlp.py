@@ -37,7 +37,8 @@ class EncodedSpan(ReadableSpan):
 
     def __init__(self, encoded: bytes) -> None:
         """Wrap what `encode` returned there."""
-        super().__init__("encoded", _ANY_CONTEXT)
+        # The library would describe this process anew for each span, which takes longer than all the rest.
+        self._context = _ANY_CONTEXT
         self.encoded = encoded
 
 
@@ -91,15 +92,22 @@ def _resource_spans(spans: Sequence[ReadableSpan]) -> bytes:
     return _field(b"\x0a", b"".join((resource, _field(b"\x12", scope_spans))))
 
 
-@lru_cache(maxsize=64)
 def _frame(resource: Resource, scope: InstrumentationScope | None) -> tuple[bytes, bytes]:
     """Return what stands before the spans: the fields `resource` and `scope`, as the library writes them."""
-    whole = encode_spans([ReadableSpan("frame", _ANY_CONTEXT, resource=resource, instrumentation_scope=scope)])
-    found = whole.resource_spans[0]
-    return (
-        _field(b"\x0a", found.resource.SerializeToString()),
-        _field(b"\x0a", found.scope_spans[0].scope.SerializeToString()),
-    )
+    known = _frames.get((id(resource), id(scope)))
+    if known is None:
+        whole = encode_spans([ReadableSpan("frame", _ANY_CONTEXT, resource=resource, instrumentation_scope=scope)])
+        found = whole.resource_spans[0]
+        written = (
+            _field(b"\x0a", found.resource.SerializeToString()),
+            _field(b"\x0a", found.scope_spans[0].scope.SerializeToString()),
+        )
+        known = _frames[id(resource), id(scope)] = (written, resource, scope)
+    return known[0]
+
+
+_frames: dict[tuple[int, int], tuple[tuple[bytes, bytes], Resource, InstrumentationScope | None]] = {}
+"""By the two's identity, since hashing a resource is slow; holding them keeps their identity theirs."""
 
 
 def _span(span: ReadableSpan) -> bytes:
