@@ -81,9 +81,10 @@ def _measure_submission(url: str, folder: Path, endpoint: str, results: Results,
     rates: dict[str, list[float]] = {}
     with on, off, submission.plain_api(on.environment) as plain:
         ways = {
-            "watched": lambda: submission.one_by_one(on.port, REQUESTS),
-            "bare": lambda: submission.one_by_one(off.port, REQUESTS),
-            "plain": lambda: submission.one_by_one(plain, REQUESTS),
+            "watched": lambda: submission.side_by_side(on.port, REQUESTS),
+            "bare": lambda: submission.side_by_side(off.port, REQUESTS),
+            "plain": lambda: submission.side_by_side(plain, REQUESTS),
+            "watched, one by one": lambda: submission.one_by_one(on.port, REQUESTS // 4),
             "watched, batches": lambda: submission.in_batches(on.port, 10 * REQUESTS),
         }
         for _ in range(rounds + 1):

@@ -45,6 +45,11 @@ async def _send(port: int, message: bytes, requests: int, connections: int) -> f
 
 
 def one_by_one(port: int, requests: int) -> float:
+    """Return how many tasks a second `POST /tasks` takes from one client that waits for each answer."""
+    return asyncio.run(_send(port, _message("/tasks", b'{"agent":"noop","input":{}}', port), requests, 1))
+
+
+def side_by_side(port: int, requests: int) -> float:
     """Return how many tasks a second `POST /tasks` takes over 32 connections."""
     return asyncio.run(_send(port, _message("/tasks", b'{"agent":"noop","input":{}}', port), requests, CONNECTIONS))
 
