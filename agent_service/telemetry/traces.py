@@ -45,6 +45,7 @@ _sinks: list[BatchSpanProcessor] = []
 def configure_tracing(
     service: ServiceName,
     *,
+    instance: str | None = None,
     exporters: Sequence[SpanExporter] = (),
     relay: Callable[[bytes], None] | None = None,
 ) -> None:
@@ -54,6 +55,8 @@ def configure_tracing(
 
     Args:
         service: Which kind of process this is; it becomes `service.name`.
+        instance: Which one of its kind; it becomes `service.instance.id`, by which Jaeger counts spans.
+            None makes one up for this process.
         exporters: Where spans go besides the OTLP endpoint.
         relay: Takes each span as OTLP, to be passed to `forward_spans` of another process that sends it in this one's
             stead; not called where the environment asks for another exporter than OTLP over HTTP.
@@ -75,6 +78,8 @@ def configure_tracing(
         "host.name": socket.gethostname(),
         "process.pid": os.getpid(),
     }
+    if instance:
+        resource["service.instance.id"] = instance
     OpenTelemetryDistro().configure()
     OpenTelemetryConfigurator().configure(resource_attributes=resource)
     os.environ[TRACES_EXPORTER] = inherited  # which processes that this one starts read as well

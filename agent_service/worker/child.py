@@ -167,7 +167,7 @@ def main() -> int:
     journal = Journal(redis, settings)
     if settings.telemetry:
         sinks = [SpanSink(journal.write_spans)] if journal.is_kept else []
-        configure_tracing(ServiceName.WORKER, exporters=sinks, relay=partial(_relay_span, channel))
+        configure_tracing(ServiceName.WORKER, instance=name, exporters=sinks, relay=partial(_relay_span, channel))
     TaskJob.callbacks = CallbackCaller(allow_private=settings.callback_allow_private)
     Child(settings, queue, name, channel, journal).run()
     return 0

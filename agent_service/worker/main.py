@@ -49,8 +49,10 @@ def run_worker(settings: Settings, queue: str) -> None:
     redis = connect(settings, retries=0)
     check(redis, settings)
     journal = Journal(redis, settings)
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid7()[-6:]}"
     if settings.telemetry:
-        configure_tracing(ServiceName.WORKER, exporters=[SpanSink(journal.write_spans)] if journal.is_kept else [])
+        sinks = [SpanSink(journal.write_spans)] if journal.is_kept else []
+        configure_tracing(ServiceName.WORKER, instance=name, exporters=sinks)
     metrics = Metrics()
     exposition = ExpositionServer(
         settings.metrics_host, settings.worker_metrics_port, metrics, setting="WORKER_METRICS_PORT"
@@ -59,7 +61,7 @@ def run_worker(settings: Settings, queue: str) -> None:
     writer = JournalWriter(redis, journal)
     if journal.is_kept:
         add_sink(writer.write_line)
-    Worker(settings, queue, exposition, metrics, journal).run()
+    Worker(settings, queue, name, exposition, metrics, journal).run()
     exposition.stop()
     writer.close(FLUSH_SECONDS)
     shutdown_tracing(FLUSH_SECONDS)
@@ -69,10 +71,15 @@ class Worker:
     """The parts of one worker, wired."""
 
     def __init__(
-        self, settings: Settings, queue: str, exposition: ExpositionServer, metrics: Metrics, journal: Journal
+        self,
+        settings: Settings,
+        queue: str,
+        name: str,
+        exposition: ExpositionServer,
+        metrics: Metrics,
+        journal: Journal,
     ) -> None:
         redis = connect(settings, retries=0)
-        name = f"{socket.gethostname()}-{os.getpid()}-{uuid7()[-6:]}"
         host = settings.metrics_advertise_host or _reachable(settings.metrics_host)
         self._books = RqWorker(
             redis,

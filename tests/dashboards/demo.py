@@ -70,13 +70,13 @@ def run(project: Project) -> dict[str, Any]:
     """Let agents work and fail, and wait until every backend has it; return one of the tasks.
 
     A counter that is new has no rate yet, and which worker takes a task is up to them: rounds follow each other until
-    one worker has failed twice.
+    one worker has done everything twice.
     """
     _round(project)
     wait_until(lambda: project.query('agent_tasks_total{outcome="crash"}'), "Prometheus saw a round", UP_SECONDS)
     for _ in range(ROUNDS):
         _round(project)
-        if any(_seen(project, sample) for sample in GROWN):
+        if all(_seen(project, sample) for sample in GROWN):
             break
     for sample in GROWN:
         wait_until(lambda s=sample: _seen(project, s), f"Prometheus saw {sample} grow", UP_SECONDS)
