@@ -244,7 +244,7 @@ class Ledger:
         """Write the results of tasks, and take the next ones where there are any; never waits for one.
 
         Args:
-            ends: The runs that succeeded.
+            ends: The runs that succeeded, each one that `StartedTask.is_usual`; `finish` writes the others.
             wanted: How many tasks are to be taken at most; this ledger takes one, since the next may be one that
                 must not run beside others.
 

@@ -83,6 +83,11 @@ class _Step:
     moment: datetime
     again: bool = False
 
+    @classmethod
+    def of(cls, ends: Sequence[Success], wanted: int, popped: str = "") -> _Step:
+        """Return a new step that takes so many tasks."""
+        return cls(ends, [uuid4().hex for _ in range(wanted)], popped, datetime.now(UTC))
+
     def waits_since(self) -> float:
         """Return for how many seconds the step has been tried."""
         return (datetime.now(UTC) - self.moment).total_seconds()
@@ -108,9 +113,7 @@ class ScriptedLedger(Ledger):
 
     def step(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
         """Write results and take tasks; see `Ledger.step`."""
-        step, unusual = self._new_step(ends, wanted)
-        for end in unusual:
-            self.finish(end.started, end.result)
+        step = _Step.of(ends, wanted)
         wait = 0.05
         while True:
             try:
@@ -127,8 +130,7 @@ class ScriptedLedger(Ledger):
 
     async def step_async(self, ends: Sequence[Success], wanted: int) -> list[StartedTask]:
         """Do the same from an event loop; what is left to RQ's own methods is done in a thread."""
-        step, unusual = self._new_step(ends, wanted)
-        return await self._run_async(step, unusual)
+        return await self._run_async(_Step.of(ends, wanted))
 
     async def wait_async(self, seconds: int, wanted: Callable[[], int]) -> list[StartedTask]:
         """Wait for a task and take it and more; see `Ledger.wait_async`."""
@@ -140,12 +142,9 @@ class ScriptedLedger(Ledger):
         if count == 0:
             await asyncio.to_thread(self._give_back, popped.decode())
             return []
-        step, unusual = self._new_step((), count, popped.decode())
-        return await self._run_async(step, unusual)
+        return await self._run_async(_Step.of((), count, popped.decode()))
 
-    async def _run_async(self, step: _Step, unusual: Sequence[Success]) -> list[StartedTask]:
-        for end in unusual:
-            await asyncio.to_thread(self.finish, end.started, end.result)
+    async def _run_async(self, step: _Step) -> list[StartedTask]:
         wait = 0.05
         while True:
             try:
@@ -159,12 +158,6 @@ class ScriptedLedger(Ledger):
         for end in unsettled:
             await asyncio.to_thread(self.finish, end.started, end.result)
         return started
-
-    def _new_step(self, ends: Sequence[Success], wanted: int, popped: str = "") -> tuple[_Step, list[Success]]:
-        """Return a step, and the ends that it cannot write."""
-        usual = [end for end in ends if end.started.is_usual]
-        unusual = [end for end in ends if not end.started.is_usual] if len(usual) < len(ends) else []
-        return _Step(usual, [uuid4().hex for _ in range(wanted)], popped, datetime.now(UTC)), unusual
 
     def _note_lost(self, step: _Step, error: Exception) -> None:
         """Have a step made again, unless it was tried for too long.
